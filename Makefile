@@ -1,0 +1,56 @@
+# The two commands a newcomer needs: `make serve` and `make test`. `make help` lists the rest.
+PYTHON ?= python3
+VENV ?= .venv
+PORT ?= 8080
+DATA_DIR ?= ./data
+BIN := $(VENV)/bin
+UV := $(shell command -v uv 2>/dev/null || echo $(BIN)/uv)
+PROJECTS := packages/recloser/pyproject.toml packages/incident-manager/pyproject.toml
+EDITABLE := -e packages/recloser -e packages/incident-manager
+
+.PHONY: help serve test lint format bench docs lock clean
+.DEFAULT_GOAL := help
+
+help: ## Show this help
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version)'
+	@if command -v uv >/dev/null 2>&1; then uv venv --quiet --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')" $(VENV); \
+	else $(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install --quiet --disable-pip-version-check uv; fi
+
+$(VENV)/.run: $(BIN)/python locks/run.txt $(PROJECTS)
+	$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r locks/run.txt
+	$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation $(EDITABLE)
+	@touch $@
+
+$(VENV)/.dev: $(BIN)/python locks/dev.txt $(PROJECTS)
+	$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r locks/dev.txt
+	$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation $(EDITABLE)
+	@touch $@ $(VENV)/.run
+
+serve: $(VENV)/.run ## Install what is needed and run the incident manager on http://127.0.0.1:8080 (PORT, DATA_DIR)
+	$(BIN)/incident-manager serve --port $(PORT) --data-dir $(DATA_DIR)
+
+test: $(VENV)/.dev ## Install what the tests need, real servers included, and run all tests
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(VENV)/.dev ## Check style (ruff) and types (mypy --strict)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.dev ## Format the code and apply ruff's fixes
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock: $(BIN)/python ## Resolve the dependencies anew into locks/
+	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-sources \
+	  --custom-compile-command 'make lock' --no-emit-package recloser --no-emit-package llm-incident-manager \
+	  locks/run.in -o locks/run.txt
+	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-sources \
+	  --custom-compile-command 'make lock' --no-emit-package recloser --no-emit-package llm-incident-manager \
+	  locks/run.in --group pyproject.toml:dev -c locks/run.txt -o locks/dev.txt
+
+clean: ## Remove the virtual environment and caches
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache build dist
