@@ -1,0 +1,1 @@
+"""Help for the tests of both packages; nothing here is shipped."""

