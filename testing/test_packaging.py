@@ -21,7 +21,7 @@ BUILD = "import sys; from setuptools import build_meta; print(build_meta.build_w
 
 
 def build_wheel(project: Path, target: Path) -> Path:
-    """Build a project's wheel with the setuptools at hand: no isolation, no network, no traces in the tree."""
+    """Build a project's wheel with the setuptools at hand: no isolation, no network, nothing left behind."""
     source = target / "source"
     ignored = shutil.ignore_patterns("*.egg-info", "__pycache__", "build", "tests")
     shutil.copytree(project, source, ignore=ignored)
