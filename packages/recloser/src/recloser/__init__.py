@@ -1,0 +1,75 @@
+"""A circuit breaker for Python: sync and async, threads and event loops, observable and tunable."""
+
+from recloser import presets
+from recloser.breaker import CircuitBreaker
+from recloser.clock import Clock, SystemClock
+from recloser.errors import (
+    CircuitOpenError,
+    ConfigError,
+    DuplicateBreakerError,
+    RecloserError,
+    SettingsError,
+    SnapshotError,
+    UnknownBreakerError,
+)
+from recloser.events import (
+    BreakerReset,
+    CallFinished,
+    CallRejected,
+    Control,
+    ControlChanged,
+    Event,
+    State,
+    StateChanged,
+)
+from recloser.kernel import kernel_name
+from recloser.keyed import KeyedBreakers
+from recloser.outcomes import Outcome, Verdict
+from recloser.permits import Permit
+from recloser.recovery import Adaptive, Exponential, Fixed, Linear, Opening, Recovery
+from recloser.registry import Group, Registry, RegistryHealth, Selection, default_registry, get_breaker
+from recloser.settings import CountWindow, Settings, TimeWindow
+from recloser.stats import Stats
+
+__all__ = [
+    "Adaptive",
+    "BreakerReset",
+    "CallFinished",
+    "CallRejected",
+    "CircuitBreaker",
+    "CircuitOpenError",
+    "Clock",
+    "ConfigError",
+    "Control",
+    "ControlChanged",
+    "CountWindow",
+    "DuplicateBreakerError",
+    "Event",
+    "Exponential",
+    "Fixed",
+    "Group",
+    "KeyedBreakers",
+    "Linear",
+    "Opening",
+    "Outcome",
+    "Permit",
+    "RecloserError",
+    "Recovery",
+    "Registry",
+    "RegistryHealth",
+    "Selection",
+    "Settings",
+    "SettingsError",
+    "SnapshotError",
+    "State",
+    "StateChanged",
+    "Stats",
+    "SystemClock",
+    "TimeWindow",
+    "UnknownBreakerError",
+    "Verdict",
+    "default_registry",
+    "get_breaker",
+    "kernel_name",
+    "presets",
+]

@@ -1,0 +1,181 @@
+"""Run one protected call and settle it: function, coroutine, generator, async generator.
+
+Each protected form is of the same kind as what it protects, so that `inspect` and frameworks see no difference.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator
+from enum import Enum, auto
+from typing import Any
+
+from recloser.permits import Permit
+
+Acquire = Callable[[], Permit]
+
+
+class Kind(Enum):
+    """What calling something gives."""
+
+    FUNCTION = auto()
+    COROUTINE = auto()
+    GENERATOR = auto()
+    ASYNC_GENERATOR = auto()
+
+
+def kind_of(fn: Callable[..., Any]) -> Kind:
+    """What calling `fn` gives, seen through `functools.partial`, methods and callable objects.
+
+    Raises:
+        TypeError: `fn` cannot be called. A coroutine object is closed, so that it is not reported as never awaited.
+    """
+    while isinstance(fn, functools.partial):
+        fn = fn.func
+    if not callable(fn):
+        if inspect.iscoroutine(fn):
+            fn.close()
+            raise TypeError("got a coroutine object: pass the coroutine function and its arguments, without calling it")
+        raise TypeError(f"{fn!r} cannot be called: pass a function and its arguments")
+    candidates = [fn]
+    if not inspect.isroutine(fn) and not inspect.isclass(fn):
+        candidates.append(type(fn).__call__)
+    for candidate in candidates:
+        if inspect.isasyncgenfunction(candidate):
+            return Kind.ASYNC_GENERATOR
+        if inspect.iscoroutinefunction(candidate):
+            return Kind.COROUTINE
+        if inspect.isgeneratorfunction(candidate):
+            return Kind.GENERATOR
+    return Kind.FUNCTION
+
+
+def protect(acquire: Acquire, fn: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of the same kind as `fn`, with its name, signature and documentation, that asks `acquire` first.
+
+    Raises:
+        TypeError: `fn` cannot be called.
+    """
+    if isinstance(fn, staticmethod | classmethod):
+        return type(fn)(protect(acquire, fn.__func__))
+    return functools.update_wrapper(bare(acquire, fn), fn)
+
+
+def bare(acquire: Acquire, fn: Callable[..., Any]) -> Callable[..., Any]:
+    """The same without the metadata: what a single call needs.
+
+    Raises:
+        TypeError: `fn` cannot be called.
+    """
+    return _PROTECTORS[kind_of(fn)](acquire, fn)
+
+
+def _function(acquire: Acquire, fn: Callable[..., Any]) -> Callable[..., Any]:
+    def protected(*args: Any, **kwargs: Any) -> Any:
+        permit = acquire()
+        try:
+            result = fn(*args, **kwargs)
+        except BaseException as exc:
+            permit.settle(exc)
+            raise
+        # A lambda or partial may return an awaitable: then the call ends when that does.
+        if hasattr(type(result), "__await__"):
+            return _finish(permit, result)
+        permit.settle(None, result)
+        return result
+
+    return protected
+
+
+async def _finish(permit: Permit, pending: Awaitable[Any]) -> Any:
+    try:
+        result = await pending
+    except BaseException as exc:
+        permit.settle(exc)
+        raise
+    permit.settle(None, result)
+    return result
+
+
+def _coroutine(acquire: Acquire, fn: Callable[..., Awaitable[Any]]) -> Callable[..., Any]:
+    async def protected(*args: Any, **kwargs: Any) -> Any:
+        permit = acquire()
+        try:
+            result = await fn(*args, **kwargs)
+        except BaseException as exc:
+            permit.settle(exc)
+            raise
+        permit.settle(None, result)
+        return result
+
+    return protected
+
+
+def _generator(acquire: Acquire, fn: Callable[..., Generator[Any, Any, Any]]) -> Callable[..., Any]:
+    def protected(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
+        permit = acquire()
+        try:
+            result = yield from _marking_first_item(permit, fn(*args, **kwargs))
+        except BaseException as exc:
+            permit.settle(exc)
+            raise
+        permit.settle(None, result)
+        return result
+
+    return protected
+
+
+def _marking_first_item(permit: Permit, inner: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
+    # PEP 380's `yield from`, with a mark after the first item.
+    try:
+        item = next(inner)
+        permit.mark_first_item()
+        while True:
+            try:
+                sent = yield item
+            except GeneratorExit:
+                inner.close()
+                raise
+            except BaseException as exc:  # noqa: BLE001 - passed on into the generator
+                item = inner.throw(exc)
+            else:
+                item = inner.send(sent)
+    except StopIteration as stop:
+        return stop.value
+
+
+def _async_generator(acquire: Acquire, fn: Callable[..., AsyncGenerator[Any, Any]]) -> Callable[..., Any]:
+    async def protected(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
+        permit = acquire()
+        try:
+            inner = fn(*args, **kwargs)
+            try:
+                item = await anext(inner)
+                permit.mark_first_item()
+                while True:
+                    try:
+                        sent = yield item
+                    except GeneratorExit:
+                        await inner.aclose()
+                        raise
+                    except BaseException as exc:  # noqa: BLE001 - passed on into the generator
+                        item = await inner.athrow(exc)
+                    else:
+                        item = await inner.asend(sent)
+            except StopAsyncIteration:
+                pass
+        except BaseException as exc:
+            permit.settle(exc)
+            raise
+        permit.settle()
+
+    return protected
+
+
+_PROTECTORS: dict[Kind, Callable[[Acquire, Callable[..., Any]], Callable[..., Any]]] = {
+    Kind.FUNCTION: _function,
+    Kind.COROUTINE: _coroutine,
+    Kind.GENERATOR: _generator,
+    Kind.ASYNC_GENERATOR: _async_generator,
+}

@@ -1,0 +1,188 @@
+"""The lock around a machine: decisions are taken under it, user code and listeners run outside it."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import TypeVar
+
+from recloser import forks
+from recloser.clock import Clock
+from recloser.errors import CircuitOpenError
+from recloser.events import (
+    BreakerReset,
+    CallFinished,
+    CallRejected,
+    ControlChanged,
+    Event,
+    EventQueue,
+    StateChanged,
+)
+from recloser.machine import Change, ControlChange, Machine, Refusal, ResetDone, Settled, Ticket
+from recloser.outcomes import RELEASED, Verdict
+from recloser.recovery import Opening, open_duration
+from recloser.settings import Settings
+
+logger = logging.getLogger("recloser")
+T = TypeVar("T")
+
+
+class Controller:
+    """One breaker's machine, made safe for threads, tasks, the garbage collector and fork."""
+
+    __slots__ = ("__weakref__", "_abandoned", "_machine", "clock", "events", "lock", "name", "now")
+
+    def __init__(self, name: str, settings: Settings, clock: Clock) -> None:
+        self.name = name
+        self.clock = clock
+        self.now = clock.monotonic
+        self.events = EventQueue()
+        self.lock = threading.Lock()
+        self._machine = Machine(settings, self.now())
+        self._abandoned: deque[Ticket] = deque()
+        forks.register(self)
+
+    @property
+    def settings(self) -> Settings:
+        """The settings in force."""
+        return self._machine.settings
+
+    def admit(self) -> Ticket:
+        """Admit a call.
+
+        Raises:
+            CircuitOpenError: It was refused.
+        """
+        machine = self._machine
+        while True:
+            with self.lock:
+                if self._abandoned:
+                    self._release_abandoned()
+                decision = machine.admit(self.now())
+                admitted = isinstance(decision, Ticket)
+                opening = self._collect()
+                if opening is None or admitted:
+                    self._note_rejection(decision)
+                generation, last_failure = machine.generation, machine.last_failure
+            if opening is None:
+                break
+            self._resolve(generation, opening)
+            if admitted:
+                break
+            # Refused while a new open period had only its base time: ask again now that the real one is known.
+        self.events.deliver()
+        if isinstance(decision, Ticket):
+            return decision
+        raise CircuitOpenError(self.name, str(decision.state), decision.retry_after, last_failure, decision.reason)
+
+    def settle(self, ticket: Ticket, verdict: Verdict) -> bool:
+        """Settle a call; False when it was settled before."""
+        with self.lock:
+            if self._abandoned:
+                self._release_abandoned()
+            settled = self._settle(ticket, verdict)
+            opening = self._collect()
+            generation = self._machine.generation
+        if opening is not None:
+            self._resolve(generation, opening)
+        self.events.deliver()
+        return settled is not None
+
+    def abandon(self, ticket: Ticket) -> None:
+        """Give back the permit of a call that nobody settled. Safe to call from a finaliser.
+
+        The garbage collector may run this inside our own locked section, so it never waits for the lock: what it
+        cannot release now, the next operation does.
+        """
+        self._abandoned.append(ticket)
+        if self.lock.acquire(blocking=False):
+            try:
+                self._release_abandoned()
+            finally:
+                self.lock.release()
+
+    def operate(self, action: Callable[[Machine, float], T]) -> T:
+        """Run `action(machine, now)` under the lock, then announce what it changed."""
+        with self.lock:
+            if self._abandoned:
+                self._release_abandoned()
+            now = self.now()
+            self._machine.tick(now)
+            result = action(self._machine, now)
+            opening = self._collect()
+            generation = self._machine.generation
+        if opening is not None:
+            self._resolve(generation, opening)
+        self.events.deliver()
+        return result
+
+    def after_fork(self) -> None:
+        """In a forked child: calls in flight and events in delivery belong to the parent."""
+        self._abandoned.clear()
+        self.events.after_fork()
+        self._machine.after_fork(self.now())
+        self._collect()
+
+    def _settle(self, ticket: Ticket, verdict: Verdict) -> Settled | None:
+        settled = self._machine.settle(ticket, verdict, self.now())
+        if settled is not None and self.events.wants_calls:
+            self.events.append(
+                CallFinished(
+                    breaker=self.name,
+                    time=self.clock.time(),
+                    outcome=settled.outcome,
+                    duration=settled.duration,
+                    late=settled.late,
+                )
+            )
+        return settled
+
+    def _release_abandoned(self) -> None:
+        while self._abandoned:
+            self._settle(self._abandoned.popleft(), RELEASED)
+
+    def _note_rejection(self, decision: Ticket | Refusal) -> None:
+        if not self.events.wants_rejections:
+            return
+        refusal = decision.shadow_of if isinstance(decision, Ticket) else decision
+        if refusal is not None:
+            self.events.append(
+                CallRejected(
+                    breaker=self.name,
+                    time=self.clock.time(),
+                    reason=refusal.reason,
+                    retry_after=refusal.retry_after,
+                    observed=isinstance(decision, Ticket),
+                )
+            )
+
+    def _collect(self) -> Opening | None:
+        machine = self._machine
+        if machine.changes:
+            time = self.clock.time()
+            for change in machine.changes:
+                self.events.append(_as_event(self.name, time, change))
+            machine.changes.clear()
+        return machine.take_opening()
+
+    def _resolve(self, generation: int, opening: Opening) -> None:
+        settings = self.settings
+        seconds = settings.open_for
+        try:
+            seconds = open_duration(settings.recovery, settings.open_for, opening)
+        except Exception:  # the strategy is user code; the base time is always a safe answer
+            logger.exception("recovery of %r failed; it stays open for its base time", self.name)
+        finally:
+            with self.lock:
+                self._machine.resolve_opening(generation, seconds)
+                self._collect()
+
+
+def _as_event(name: str, time: float, change: Change | ControlChange | ResetDone) -> Event:
+    if isinstance(change, Change):
+        return StateChanged(breaker=name, time=time, **change._asdict())
+    if isinstance(change, ControlChange):
+        return ControlChanged(breaker=name, time=time, **change._asdict())
+    return BreakerReset(breaker=name, time=time, reason=change.reason)

@@ -1,0 +1,114 @@
+"""What a breaker remembers of its calls: counters, latency histogram, window. Pure: time is passed in.
+
+The caller holds the breaker's lock.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+
+from recloser.outcomes import Outcome
+from recloser.settings import Settings
+from recloser.windows import make_window, resize
+
+BUCKET_BOUNDS = (
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
+)  # fmt: skip
+"""Upper bounds (inclusive, seconds) of the latency histogram; one more bucket holds what is longer."""
+
+_NEVER = math.inf
+
+
+class Kernel:
+    """Counters and window of one breaker, and the rules that open it."""
+
+    __slots__ = (
+        "_failure_rate",
+        "_failure_threshold",
+        "_minimum_calls",
+        "_slow_rate",
+        "consecutive_failures",
+        "counts",
+        "duration_sum",
+        "histogram",
+        "slow_after",
+        "window",
+    )
+
+    def __init__(self, settings: Settings) -> None:
+        self.counts = dict.fromkeys(Outcome, 0)
+        self.histogram = [0] * (len(BUCKET_BOUNDS) + 1)
+        self.duration_sum = 0.0
+        self.consecutive_failures = 0
+        self.window = make_window(settings.window)
+        self._apply(settings)
+
+    def _apply(self, settings: Settings) -> None:
+        self.slow_after = settings.slow_call_duration or _NEVER
+        self._failure_threshold = settings.failure_threshold or _NEVER
+        # A rate can be 1 at most, so 2 is never reached.
+        self._failure_rate = settings.failure_rate_threshold or 2.0
+        self._slow_rate = settings.slow_call_rate_threshold or 2.0
+        self._minimum_calls = settings.minimum_calls
+
+    def reconfigure(self, old: Settings, new: Settings, now: float) -> None:
+        """Take new settings and keep what is known."""
+        if old.window != new.window:
+            self.window = resize(self.window, new.window, now)
+        self._apply(new)
+
+    def count(self, outcome: Outcome, duration: float) -> None:
+        """Count a call that ended, and its duration in seconds if it says something about the dependency."""
+        self.counts[outcome] += 1
+        if outcome not in _UNTIMED:
+            self.histogram[bisect_left(BUCKET_BOUNDS, duration)] += 1
+            self.duration_sum += duration
+
+    def record(self, failure: bool, slow: bool, now: float) -> str | None:
+        """Enter a call into the window; the name of the rule that opens the circuit, or None."""
+        self.consecutive_failures = self.consecutive_failures + 1 if failure else 0
+        self.window.record(failure, slow, now)
+        return self.broken_rule()
+
+    def record_running_slow(self, now: float) -> int:
+        """Enter a call that is still running and already slow; returns its token for `settle_running_slow`."""
+        return self.window.record(False, True, now)
+
+    def settle_running_slow(self, token: int, failure: bool, now: float) -> str | None:
+        """The call of `token` has ended; it is in the window already and is not counted again."""
+        self.consecutive_failures = self.consecutive_failures + 1 if failure else 0
+        if failure:
+            self.window.amend_failure(token, now)
+        return self.broken_rule()
+
+    def broken_rule(self) -> str | None:
+        """The first rule whose threshold is reached, or None. Rates compare with `>=`."""
+        if self.consecutive_failures >= self._failure_threshold:
+            return "consecutive_failures"
+        window = self.window
+        calls = window.calls
+        if calls >= self._minimum_calls:
+            if window.failures / calls >= self._failure_rate:
+                return "failure_rate"
+            if window.slow / calls >= self._slow_rate:
+                return "slow_call_rate"
+        return None
+
+    def failure_rate(self, now: float) -> float | None:
+        """Failed calls over all calls in the window (0..1), or None when it is empty."""
+        self.window.advance(now)
+        return self.window.failures / self.window.calls if self.window.calls else None
+
+    def slow_call_rate(self, now: float) -> float | None:
+        """Slow calls over all calls in the window (0..1), or None when it is empty."""
+        self.window.advance(now)
+        return self.window.slow / self.window.calls if self.window.calls else None
+
+    def clear_window(self) -> None:
+        """Start a new era: forget the window and the row of failures; counters and histogram stay."""
+        self.window.clear()
+        self.consecutive_failures = 0
+
+
+_UNTIMED = frozenset({Outcome.IGNORED, Outcome.RELEASED, Outcome.EXPIRED})

@@ -1,0 +1,464 @@
+"""The state machine of one breaker: admit, settle, tick, and what an operator does.
+
+Pure: no I/O, no locks, no user code. Time is passed in as monotonic seconds, and what happened is left in `changes`
+for the caller to announce after it has released its lock.
+
+    CLOSED --a rule is broken, or throttled--> OPEN --its time is over and a call comes--> HALF_OPEN
+    HALF_OPEN --enough probes succeeded--> CLOSED
+    HALF_OPEN --a probe failed, or one hung for the whole half-open period--> OPEN
+
+Each change starts a new generation. A call belongs to the generation that admitted it; when it ends in a later one
+it counts in the metrics and changes nothing else.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+from recloser.events import Control, State
+from recloser.kernel import Kernel
+from recloser.outcomes import Outcome, Verdict
+from recloser.recovery import Opening
+from recloser.settings import Settings
+
+
+class Refusal(NamedTuple):
+    """Why a call is not admitted. `retry_after` is in seconds, None when only an operator can tell."""
+
+    state: State
+    reason: str
+    retry_after: float | None
+
+
+class Ticket:
+    """One admitted call.
+
+    Attributes:
+        generation: The generation that admitted it.
+        started: When, in monotonic seconds.
+        shadow_of: The refusal it would have met, when it went through only because of shadow mode.
+        settled: True once its outcome is known; it never is again.
+        latency: Seconds to the first item of a stream; None to measure to the end.
+        slow_token: Place in the window of a call that was counted as slow while it ran.
+    """
+
+    __slots__ = ("__weakref__", "generation", "latency", "settled", "shadow_of", "slow_token", "started")
+
+    def __init__(self, generation: int, started: float, shadow_of: Refusal | None = None) -> None:
+        self.generation = generation
+        self.started = started
+        self.shadow_of = shadow_of
+        self.settled = False
+        self.latency: float | None = None
+        self.slow_token: int | None = None
+
+
+class Change(NamedTuple):
+    """A change of state; see `recloser.StateChanged` for the meaning of the members."""
+
+    from_state: State
+    to_state: State
+    reason: str
+    detail: str | None
+    open_for: float | None
+    attempt: int
+
+
+class ControlChange(NamedTuple):
+    """A change of control."""
+
+    from_control: Control
+    to_control: Control
+    reason: str
+
+
+class ResetDone(NamedTuple):
+    """An operator's reset."""
+
+    reason: str
+
+
+class Settled(NamedTuple):
+    """How a call ended. `duration` is in seconds."""
+
+    outcome: Outcome
+    duration: float
+    late: bool
+
+
+class Machine:
+    """States and transitions. The caller holds a lock around every method."""
+
+    def __init__(self, settings: Settings, now: float) -> None:
+        self.settings = settings
+        self.kernel = Kernel(settings)
+        self.state = State.CLOSED
+        self.control = Control.AUTOMATIC
+        self.control_reason: str | None = None
+        self.generation = 0
+        self.attempt = 0
+        self.successes = 0
+        self.in_flight = 0
+        self.changed_at = now
+        self.open_until = math.inf
+        self.last_failure: str | None = None
+        self.rejected: dict[str, int] = {}
+        self.observed_rejections = 0
+        self.transitions: dict[tuple[State, State], int] = {}
+        self.changes: list[Change | ControlChange | ResetDone] = []
+        self._throttled_until = -math.inf
+        self._half_open_until = math.inf
+        self._probes: set[Ticket] = set()
+        self._running: dict[Ticket, None] = {}
+        self._unannounced: Change | None = None
+        self._opening: Opening | None = None
+        self._abandoned_generation = -1
+
+    # Admit
+
+    def admit(self, now: float) -> Ticket | Refusal:
+        """Let a call through, or say why not."""
+        self.tick(now)
+        if self.control is Control.DISABLED:
+            return self._unrecorded(now)
+        if self.state is State.CLOSED:
+            return self._closed_ticket(now)
+        refusal = self._refusal(now)
+        if refusal is None:
+            return self._probe(now)
+        if self.control is Control.OBSERVE_ONLY:
+            self.observed_rejections += 1
+            self.in_flight += 1
+            return Ticket(self.generation, now, shadow_of=refusal)
+        if self._opening is None:  # else the caller works the open time out and asks again
+            self.rejected[refusal.reason] = self.rejected.get(refusal.reason, 0) + 1
+        return refusal
+
+    def _refusal(self, now: float) -> Refusal | None:
+        if self.control is Control.FORCED_OPEN:
+            return Refusal(self.state, "forced_open", None)
+        if self.state is State.OPEN and (now < self.open_until or self._unannounced is not None):
+            return Refusal(self.state, "open", max(0.0, self.open_until - now))
+        if self.state is State.HALF_OPEN and len(self._probes) >= self.settings.half_open_max_calls:
+            return Refusal(self.state, "half_open_full", self._half_open_until - now)
+        return None
+
+    def retry_after(self, now: float) -> float | None:
+        """Seconds until a call may be admitted: 0 when one may be now, None when only an operator can tell."""
+        if self.control in (Control.OBSERVE_ONLY, Control.DISABLED):
+            return 0.0
+        refusal = self._refusal(now)
+        return 0.0 if refusal is None else refusal.retry_after
+
+    def _closed_ticket(self, now: float) -> Ticket:
+        ticket = Ticket(self.generation, now)
+        self.in_flight += 1
+        if self.settings.count_in_flight_slow_calls:
+            self._running[ticket] = None
+        return ticket
+
+    def _probe(self, now: float) -> Ticket:
+        if self.state is State.OPEN:
+            self._half_open(now)
+        ticket = Ticket(self.generation, now)
+        self.in_flight += 1
+        self._probes.add(ticket)
+        return ticket
+
+    def _unrecorded(self, now: float) -> Ticket:
+        ticket = Ticket(self.generation, now)
+        ticket.settled = True
+        return ticket
+
+    # Settle
+
+    def settle(self, ticket: Ticket, verdict: Verdict, now: float) -> Settled | None:
+        """Take the outcome of a call; None when it was settled before (or has expired)."""
+        if ticket.settled:
+            return None
+        self.tick(now)
+        if ticket.settled:  # it was a probe, and the half-open period has just run out
+            return None
+        settled = self._finish(ticket, verdict, now)
+        if verdict.outcome is Outcome.FAILURE:
+            self.last_failure = verdict.failed or "failure"
+        if settled.late:
+            self._settle_late(verdict, now)
+        elif self.state is State.CLOSED:
+            self._settle_closed(ticket, verdict, settled.outcome, now)
+        else:
+            self._settle_probe(ticket, verdict, settled.outcome, now)
+        return settled
+
+    def _finish(self, ticket: Ticket, verdict: Verdict, now: float) -> Settled:
+        ticket.settled = True
+        if ticket.generation > self._abandoned_generation:
+            self.in_flight -= 1
+        self._running.pop(ticket, None)
+        duration = max(0.0, now - ticket.started) if ticket.latency is None else ticket.latency
+        outcome = verdict.outcome
+        if outcome is Outcome.SUCCESS and duration >= self.kernel.slow_after:
+            outcome = Outcome.SLOW
+        self.kernel.count(outcome, duration)
+        return Settled(outcome, duration, ticket.shadow_of is not None or ticket.generation != self.generation)
+
+    def _settle_late(self, verdict: Verdict, now: float) -> None:
+        # What the server says of its own future holds whichever generation asked: it may lengthen an open period.
+        if verdict.outcome is Outcome.THROTTLED and verdict.retry_after is not None and self.state is State.OPEN:
+            self._throttled_until = max(self._throttled_until, now + self._clamped(verdict.retry_after))
+            self.open_until = max(self.open_until, self._throttled_until)
+
+    def _settle_closed(self, ticket: Ticket, verdict: Verdict, outcome: Outcome, now: float) -> None:
+        if outcome in (Outcome.IGNORED, Outcome.RELEASED):
+            return
+        if outcome is Outcome.THROTTLED:
+            self._throttled(verdict, now)
+            return
+        failure = outcome is Outcome.FAILURE
+        if ticket.slow_token is not None:
+            rule = self.kernel.settle_running_slow(ticket.slow_token, failure, now)
+        else:
+            slow = self._is_slow(ticket, now)
+            rule = self.kernel.record(failure, slow, now)
+        self._trip(rule, outcome, now)
+
+    def _settle_probe(self, ticket: Ticket, verdict: Verdict, outcome: Outcome, now: float) -> None:
+        self._probes.discard(ticket)
+        if outcome in (Outcome.IGNORED, Outcome.RELEASED) or not verdict.conclusive:
+            return
+        if outcome is Outcome.THROTTLED:
+            self._throttled(verdict, now)
+        elif outcome is Outcome.FAILURE:
+            self._open(now, "probe_failed", self.last_failure, outcome)
+        elif outcome is Outcome.SLOW and self.settings.slow_call_rate_threshold is not None:
+            self._open(now, "probe_failed", "the probe was slow", outcome)
+        else:
+            self.successes += 1
+            if self.successes >= self.settings.success_threshold:
+                self._close(now, "probes_succeeded", None)
+
+    def _is_slow(self, ticket: Ticket, now: float) -> bool:
+        duration = now - ticket.started if ticket.latency is None else ticket.latency
+        return duration >= self.kernel.slow_after
+
+    def _clamped(self, retry_after: float) -> float:
+        return min(max(retry_after, 0.0), self.settings.max_retry_after)
+
+    # Tick
+
+    def tick(self, now: float) -> None:
+        """Do what time alone does. Cheap when there is nothing to do."""
+        if self.state is State.HALF_OPEN and now >= self._half_open_until:
+            self._half_open_ran_out(self._half_open_until)
+        elif self._running:
+            self._count_running_slow(now)
+
+    def _half_open_ran_out(self, at: float) -> None:
+        # A probe that ran for the whole period hangs: that is a failure. Without one, the period ended for want of
+        # traffic; the circuit is open again but may be probed at once, and keeps the successes it has seen.
+        hung = any(ticket.started <= self.changed_at for ticket in self._probes)
+        for ticket in self._probes:
+            ticket.settled = True
+            self.in_flight -= 1
+            self.kernel.count(Outcome.EXPIRED, 0.0)
+        self._probes.clear()
+        if hung:
+            self._open(at, "half_open_timeout", "a probe did not end in time", None)
+        else:
+            self.open_until = at
+            self._change(State.OPEN, at, "half_open_inconclusive", open_for=0.0)
+
+    def _count_running_slow(self, now: float) -> None:
+        rule = None
+        self.kernel.window.advance(now)
+        while self._running:
+            ticket = next(iter(self._running))  # the oldest
+            if now - ticket.started < self.kernel.slow_after:
+                break
+            del self._running[ticket]
+            ticket.slow_token = self.kernel.record_running_slow(now)
+            rule = self.kernel.broken_rule()
+        self._trip(rule, Outcome.SLOW, now)
+
+    # Transitions
+
+    def _trip(self, rule: str | None, outcome: Outcome, now: float) -> None:
+        if rule is not None and self.control is not Control.FORCED_CLOSED:
+            self._open(now, rule, self.last_failure if outcome is Outcome.FAILURE else None, outcome)
+
+    def _throttled(self, verdict: Verdict, now: float) -> None:
+        if self.control is Control.FORCED_CLOSED:
+            return
+        wait = None if verdict.retry_after is None else self._clamped(verdict.retry_after)
+        self._open(now, "throttled", verdict.failed, Outcome.THROTTLED, wait)
+
+    def _open(
+        self, at: float, reason: str, detail: str | None, outcome: Outcome | None, wait: float | None = None
+    ) -> None:
+        self.attempt += 1
+        self.successes = 0
+        rate = self.kernel.failure_rate(at)
+        open_for = self.settings.open_for if wait is None else wait
+        self.open_until = at + open_for
+        self._throttled_until = -math.inf
+        self._change(State.OPEN, at, reason, detail, open_for, announce=wait is not None)
+        if wait is None:
+            self._opening = Opening(self.attempt, 1.0 if rate is None else rate, outcome)
+
+    def _half_open(self, now: float) -> None:
+        self._half_open_until = now + self.settings.half_open_timeout
+        self._change(State.HALF_OPEN, now, "open_elapsed")
+
+    def _close(self, now: float, reason: str, detail: str | None) -> None:
+        self.attempt = 0
+        self.successes = 0
+        self.kernel.clear_window()
+        self._change(State.CLOSED, now, reason, detail)
+
+    def _change(
+        self,
+        to: State,
+        at: float,
+        reason: str,
+        detail: str | None = None,
+        open_for: float | None = None,
+        *,
+        announce: bool = True,
+    ) -> None:
+        self._announce()
+        self.generation += 1
+        self._probes.clear()
+        self._running.clear()
+        if to is self.state:
+            return
+        pair = (self.state, to)
+        self.transitions[pair] = self.transitions.get(pair, 0) + 1
+        self._unannounced = Change(self.state, to, reason, detail, open_for, self.attempt)
+        self.state = to
+        self.changed_at = at
+        if announce:
+            self._announce()
+
+    def _announce(self) -> None:
+        self._opening = None
+        if self._unannounced is not None:
+            self.changes.append(self._unannounced)
+            self._unannounced = None
+
+    # The open time. Strategies are user code, so they run without the lock: the circuit opens at once with the base
+    # time, the caller works the real time out and brings it back, and only then is the change announced.
+
+    def take_opening(self) -> Opening | None:
+        """The opening whose time is to be worked out, given out once; None when there is none."""
+        opening, self._opening = self._opening, None
+        return opening
+
+    def resolve_opening(self, generation: int, seconds: float) -> None:
+        """Set the open time of `generation`, in seconds since it opened; nothing if another has begun."""
+        if generation == self.generation and self._unannounced is not None:
+            self.open_until = max(self.changed_at + seconds, self._throttled_until)
+            self._unannounced = self._unannounced._replace(open_for=self.open_until - self.changed_at)
+            self._announce()
+
+    # The operator
+
+    def force_open(self, now: float, reason: str) -> None:
+        """Reject every call until told otherwise."""
+        self._take_control(Control.FORCED_OPEN, reason)
+        self.open_until = math.inf
+        if self.state is not State.OPEN:
+            self._change(State.OPEN, now, "operator", reason)
+
+    def force_closed(self, now: float, reason: str) -> None:
+        """Let every call through and record it, until told otherwise."""
+        self._take_control(Control.FORCED_CLOSED, reason)
+        self._close_for_operator(now, reason)
+
+    def disable(self, now: float, reason: str) -> None:
+        """Let every call through and record nothing, until told otherwise."""
+        self._take_control(Control.DISABLED, reason)
+        self._close_for_operator(now, reason)
+        self.generation += 1  # calls in flight must not be recorded either
+        self._running.clear()
+
+    def observe_only(self, now: float, reason: str) -> None:
+        """Decide and record, and reject nothing, until told otherwise."""
+        self._hand_over(Control.OBSERVE_ONLY, now, reason)
+
+    def automatic(self, now: float, reason: str) -> None:
+        """Give control back to the breaker, which keeps its window."""
+        self._hand_over(Control.AUTOMATIC, now, reason)
+
+    def reset(self, now: float, reason: str) -> None:
+        """Automatic, closed, with an empty window."""
+        self._take_control(Control.AUTOMATIC, reason)
+        self.changes.append(ResetDone(reason))
+        self._close(now, "operator", reason)
+
+    def _take_control(self, control: Control, reason: str) -> None:
+        self._announce()
+        if control is not self.control:
+            self.changes.append(ControlChange(self.control, control, reason))
+            self.control = control
+        self.control_reason = None if control is Control.AUTOMATIC else reason
+
+    def _close_for_operator(self, now: float, reason: str) -> None:
+        if self.state is not State.CLOSED:
+            self._close(now, "operator", reason)
+
+    def _hand_over(self, control: Control, now: float, reason: str) -> None:
+        was_forced_open = self.control is Control.FORCED_OPEN
+        self._take_control(control, reason)
+        if was_forced_open:
+            self._close(now, "operator", reason)
+
+    # Settings, restore, fork
+
+    def is_evictable(self, now: float) -> bool:
+        """Whether forgetting this machine admits no call that it would reject, and orphans none."""
+        return self.state is State.CLOSED and self.control is Control.AUTOMATIC and not self.in_flight
+
+    def is_idle(self, now: float) -> bool:
+        """Whether forgetting it loses nothing at all: it is evictable and remembers no failure."""
+        remembers = self.kernel.consecutive_failures or self.kernel.failure_rate(now)
+        return self.is_evictable(now) and not remembers
+
+    def reconfigure(self, settings: Settings, now: float) -> None:
+        """Take new settings; the state, its deadline and the window stay."""
+        self.tick(now)
+        self.kernel.reconfigure(self.settings, settings, now)
+        self.settings = settings
+        if not settings.count_in_flight_slow_calls:
+            self._running.clear()
+
+    def restore(
+        self,
+        state: State,
+        control: Control,
+        control_reason: str | None,
+        attempt: int,
+        remaining: float,
+        now: float,
+    ) -> None:
+        """Take over an exported state. `remaining` is the open time left, in seconds."""
+        self.control = control
+        self.control_reason = control_reason
+        self.attempt = attempt
+        if state is not State.CLOSED:
+            # A half-open period belonged to probes of another life: open, to be probed when the time has come.
+            self.open_until = now + remaining
+            self._change(State.OPEN, now, "restored", open_for=remaining if math.isfinite(remaining) else None)
+
+    def after_fork(self, now: float) -> None:
+        """In a forked child: the calls that were in flight belong to the parent."""
+        self._announce()
+        self.changes.clear()
+        self._abandoned_generation = self.generation
+        self.in_flight = 0
+        if self.state is State.HALF_OPEN:
+            self.open_until = now
+            self._change(State.OPEN, now, "half_open_inconclusive", open_for=0.0)
+        else:
+            self.generation += 1
+            self._running.clear()

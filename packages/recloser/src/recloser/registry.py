@@ -1,0 +1,310 @@
+"""Many breakers under one roof: found by name, read and operated together."""
+
+from __future__ import annotations
+
+import fnmatch
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from recloser import forks
+from recloser.breaker import CircuitBreaker
+from recloser.clock import Clock, SystemClock
+from recloser.errors import DuplicateBreakerError, SettingsError, UnknownBreakerError
+from recloser.events import Event, Listener, State
+from recloser.keyed import KeyedBreakers
+from recloser.settings import Settings, nearest
+from recloser.stats import Stats
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryHealth:
+    """How many breakers are in which state.
+
+    Attributes:
+        total: All of them.
+        closed: Calls go through.
+        open: Calls are rejected.
+        half_open: Being probed.
+        healthy: Whether every one of them is closed.
+    """
+
+    total: int
+    closed: int
+    open: int
+    half_open: int
+
+    @property
+    def healthy(self) -> bool:
+        """Whether every breaker is closed."""
+        return self.closed == self.total
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same as values that JSON can hold."""
+        return {
+            "total": self.total,
+            "closed": self.closed,
+            "open": self.open,
+            "half_open": self.half_open,
+            "healthy": self.healthy,
+        }
+
+
+class Selection:
+    """Some breakers of a registry, operated with one word. Each method returns the names it reached."""
+
+    def __init__(self, breakers: list[CircuitBreaker]) -> None:
+        self._breakers = breakers
+
+    def __iter__(self) -> Iterator[CircuitBreaker]:
+        return iter(self._breakers)
+
+    def __len__(self) -> int:
+        return len(self._breakers)
+
+    def _each(self, action: Callable[[CircuitBreaker], None]) -> list[str]:
+        for breaker in self._breakers:
+            action(breaker)
+        return [breaker.name for breaker in self._breakers]
+
+    def force_open(self, reason: str) -> list[str]:
+        """See `CircuitBreaker.force_open`."""
+        return self._each(lambda breaker: breaker.force_open(reason))
+
+    def force_closed(self, reason: str) -> list[str]:
+        """See `CircuitBreaker.force_closed`."""
+        return self._each(lambda breaker: breaker.force_closed(reason))
+
+    def disable(self, reason: str) -> list[str]:
+        """See `CircuitBreaker.disable`."""
+        return self._each(lambda breaker: breaker.disable(reason))
+
+    def observe_only(self, reason: str) -> list[str]:
+        """See `CircuitBreaker.observe_only`."""
+        return self._each(lambda breaker: breaker.observe_only(reason))
+
+    def automatic(self, reason: str) -> list[str]:
+        """See `CircuitBreaker.automatic`."""
+        return self._each(lambda breaker: breaker.automatic(reason))
+
+    def reset(self, reason: str = "reset") -> list[str]:
+        """See `CircuitBreaker.reset`."""
+        return self._each(lambda breaker: breaker.reset(reason))
+
+
+class Group:
+    """Breakers that share settings. A breaker's own overrides win over the group's, the group's over the registry's.
+
+    Attributes:
+        name: The group's name; its breakers carry it as the tag `group`.
+        settings: What its breakers start from.
+    """
+
+    def __init__(self, registry: Registry, name: str, settings: Settings) -> None:
+        self._registry = registry
+        self.name = name
+        self.settings = settings
+
+    def get_or_create(self, name: str, **overrides: Any) -> CircuitBreaker:
+        """The breaker of this name, made from the group's settings and the overrides if there is none.
+
+        Raises:
+            DuplicateBreakerError: It exists with other settings.
+            SettingsError: An override was refused.
+        """
+        return self._registry.get_or_create(name, self.settings.replace(**overrides))
+
+    def select(self) -> Selection:
+        """The group's breakers."""
+        return Selection([item for item in self._registry if item.settings.tags.get("group") == self.name])
+
+
+class Registry:
+    """Named breakers.
+
+    Args:
+        settings: What breakers start from that are asked for without settings.
+        clock: Given to every breaker.
+    """
+
+    def __init__(self, settings: Settings | None = None, *, clock: Clock | None = None) -> None:
+        self.settings = settings or Settings()
+        self.clock = clock or SystemClock()
+        self.lock = threading.Lock()
+        self._breakers: dict[str, CircuitBreaker] = {}
+        self._groups: dict[str, Group] = {}
+        self._keyed: dict[str, KeyedBreakers] = {}
+        self._listeners: list[tuple[Listener, tuple[type[Event], ...], list[Callable[[], None]]]] = []
+        forks.register(self, outer=True)
+
+    def get_or_create(self, name: str, settings: Settings | None = None) -> CircuitBreaker:
+        """The breaker of this name, made if there is none.
+
+        Args:
+            name: Its name.
+            settings: Its settings; None takes what exists, else the registry's.
+
+        Raises:
+            DuplicateBreakerError: It exists with other settings.
+        """
+        breaker = self._breakers.get(name)
+        if breaker is None:
+            with self.lock:
+                breaker = self._breakers.get(name)
+                if breaker is None:
+                    return self._add(CircuitBreaker(name, settings or self.settings, clock=self.clock))
+        if settings is not None and breaker.settings != settings:
+            raise DuplicateBreakerError(name)
+        return breaker
+
+    def add(self, breaker: CircuitBreaker) -> CircuitBreaker:
+        """Register a breaker that was made elsewhere (restored from a snapshot, say).
+
+        Raises:
+            DuplicateBreakerError: Another breaker has its name.
+        """
+        with self.lock:
+            known = self._breakers.get(breaker.name)
+            if known is not None and known is not breaker:
+                raise DuplicateBreakerError(breaker.name)
+            return breaker if known is breaker else self._add(breaker)
+
+    def _add(self, breaker: CircuitBreaker) -> CircuitBreaker:
+        for listener, kinds, removers in self._listeners:
+            removers.append(breaker.add_listener(listener, kinds))
+        self._breakers[breaker.name] = breaker
+        return breaker
+
+    def remove(self, name: str) -> CircuitBreaker:
+        """Forget a breaker; whoever holds it may go on using it.
+
+        Raises:
+            UnknownBreakerError: There is none of this name.
+        """
+        with self.lock:
+            breaker = self._breakers.pop(name, None)
+        if breaker is None:
+            raise UnknownBreakerError(name, nearest(name, self._breakers))
+        return breaker
+
+    def get(self, name: str) -> CircuitBreaker | None:
+        """The breaker of this name, or None. One dictionary access."""
+        return self._breakers.get(name)
+
+    def __getitem__(self, name: str) -> CircuitBreaker:
+        """The breaker of this name.
+
+        Raises:
+            UnknownBreakerError: There is none.
+        """
+        breaker = self._breakers.get(name)
+        if breaker is None:
+            raise UnknownBreakerError(name, nearest(name, list(self._breakers)))
+        return breaker
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._breakers
+
+    def __iter__(self) -> Iterator[CircuitBreaker]:
+        """The breakers as they are now, in the order in which they were made."""
+        return iter(list(self._breakers.values()))
+
+    def __len__(self) -> int:
+        return len(self._breakers)
+
+    # Groups and keys
+
+    def group(self, name: str, **overrides: Any) -> Group:
+        """A group of breakers whose settings are the registry's with these overrides; the same one for a known name.
+
+        Raises:
+            SettingsError: An override was refused, or the group exists with other settings.
+        """
+        tags = {**self.settings.tags, **overrides.pop("tags", {}), "group": name}
+        settings = self.settings.replace(**overrides, tags=tags)
+        with self.lock:
+            known = self._groups.setdefault(name, Group(self, name, settings))
+        if overrides and known.settings != settings:
+            raise SettingsError("group", name, "exists with other settings")
+        return known
+
+    def keyed(self, name: str, settings: Settings | None = None, **bounds: Any) -> KeyedBreakers:
+        """Breakers made per key (a host, a tenant), bounded in number; the same collection for a known name.
+
+        Args:
+            name: What the key is; the breakers are called `name:key`.
+            settings: Settings of each; None takes the registry's.
+            bounds: `max_breakers` and `retire_after`, see `KeyedBreakers`.
+
+        Raises:
+            DuplicateBreakerError: The collection exists with other settings.
+        """
+        chosen = settings or self.settings
+        with self.lock:
+            known = self._keyed.get(name)
+            if known is None:
+                known = self._keyed[name] = KeyedBreakers(self, name, chosen, **bounds)
+                return known
+        if settings is not None and known.settings != settings:
+            raise DuplicateBreakerError(name)
+        return known
+
+    # Together
+
+    def select(self, pattern: str = "*") -> Selection:
+        """The breakers whose name matches a shell pattern (`payments-*`), to be operated with one word."""
+        return Selection([breaker for breaker in self if fnmatch.fnmatchcase(breaker.name, pattern)])
+
+    def reset_all(self, reason: str = "reset") -> list[str]:
+        """Reset every breaker; their names."""
+        return self.select().reset(reason)
+
+    def health(self) -> RegistryHealth:
+        """How many breakers are in which state."""
+        states = [breaker.state for breaker in self]
+        return RegistryHealth(
+            total=len(states),
+            closed=states.count(State.CLOSED),
+            open=states.count(State.OPEN),
+            half_open=states.count(State.HALF_OPEN),
+        )
+
+    def stats(self) -> dict[str, Stats]:
+        """A reading of every breaker, by name."""
+        return {breaker.name: breaker.stats() for breaker in self}
+
+    def add_listener(self, listener: Listener, kinds: tuple[type[Event], ...] = (Event,)) -> Callable[[], None]:
+        """Listen to every breaker, present and future; see `CircuitBreaker.add_listener`.
+
+        Returns:
+            A function that removes the listener from all of them.
+        """
+        with self.lock:
+            removers = [breaker.add_listener(listener, kinds) for breaker in self._breakers.values()]
+            entry = (listener, kinds, removers)
+            self._listeners.append(entry)
+
+        def remove() -> None:
+            with self.lock:
+                if entry in self._listeners:
+                    self._listeners.remove(entry)
+            for remover in removers:
+                remover()
+
+        return remove
+
+    def after_fork(self) -> None:
+        """In a forked child: the lock is new and nothing else is lost."""
+
+    def __repr__(self) -> str:
+        return f"<Registry of {len(self)} breakers>"
+
+
+default_registry = Registry()
+"""The process-wide registry."""
+
+
+def get_breaker(name: str, settings: Settings | None = None) -> CircuitBreaker:
+    """The process-wide breaker of this name, made if there is none; see `Registry.get_or_create`."""
+    return default_registry.get_or_create(name, settings)

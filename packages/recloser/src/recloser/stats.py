@@ -1,0 +1,137 @@
+"""What a breaker shows of itself."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+from dataclasses import dataclass
+from typing import Any
+
+from recloser.events import Control, State
+from recloser.kernel import BUCKET_BOUNDS
+from recloser.machine import Machine
+from recloser.outcomes import Outcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stats:
+    """A consistent reading of one breaker. Counters only grow; they survive state changes and resets.
+
+    Attributes:
+        name: The breaker.
+        state: Closed, open or half-open.
+        control: Who decides.
+        control_reason: The operator's words, or None when the breaker decides.
+        since: When the state last changed (UTC).
+        time_in_state: Seconds since then.
+        retry_after: Seconds until a call may be admitted; 0 when one may be now, None when only an operator can tell.
+        calls: Ended and rejected calls by status: each `Outcome`, and `rejected`.
+        rejections: Rejected calls by reason: `open`, `half_open_full`, `forced_open`.
+        observed_rejections: Calls that would have been rejected, but for shadow mode.
+        in_flight: Calls admitted and not settled.
+        consecutive_failures: Failures since the last success, while closed.
+        failure_rate: Failed calls over calls in the window (0..1), or None when it is empty.
+        slow_call_rate: Slow calls over calls in the window (0..1), or None when it is empty.
+        window_calls: Calls in the window.
+        attempt: Openings since the circuit was last closed.
+        transitions: How often each change of state happened.
+        last_failure: The last counted failure as text.
+        duration_buckets: Calls per bucket of `BUCKET_BOUNDS` (not cumulative), the last for what is longer.
+        duration_sum: Seconds spent in those calls.
+        tags: The settings' tags.
+    """
+
+    name: str
+    state: State
+    control: Control
+    control_reason: str | None
+    since: datetime.datetime
+    time_in_state: float
+    retry_after: float | None
+    calls: dict[str, int]
+    rejections: dict[str, int]
+    observed_rejections: int
+    in_flight: int
+    consecutive_failures: int
+    failure_rate: float | None
+    slow_call_rate: float | None
+    window_calls: int
+    attempt: int
+    transitions: dict[tuple[State, State], int]
+    last_failure: str | None
+    duration_buckets: tuple[int, ...]
+    duration_sum: float
+    tags: dict[str, str]
+
+    @property
+    def successful(self) -> int:
+        """Calls that succeeded, slow ones included."""
+        return self.calls[Outcome.SUCCESS] + self.calls[Outcome.SLOW]
+
+    @property
+    def failed(self) -> int:
+        """Calls that failed."""
+        return self.calls[Outcome.FAILURE]
+
+    @property
+    def rejected(self) -> int:
+        """Calls that were rejected."""
+        return self.calls["rejected"]
+
+    def percentile(self, ratio: float) -> float | None:
+        """Upper bound in seconds of the latency bucket that holds this share (0..1) of the calls; None without calls.
+
+        It is as exact as the histogram's buckets; beyond the last bound it is infinite.
+        """
+        total = sum(self.duration_buckets)
+        if not total:
+            return None
+        seen = 0
+        for bound, count in zip((*BUCKET_BOUNDS, float("inf")), self.duration_buckets, strict=True):
+            seen += count
+            if seen >= ratio * total:
+                return bound
+        return float("inf")
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same as values that JSON can hold."""
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        values["since"] = self.since.isoformat()
+        values["transitions"] = [
+            {"from_state": str(pair[0]), "to_state": str(pair[1]), "count": count}
+            for pair, count in self.transitions.items()
+        ]
+        values["duration_buckets"] = list(self.duration_buckets)
+        return {**values, "state": str(self.state), "control": str(self.control)}
+
+
+def read(machine: Machine, name: str, now: float, time: float) -> Stats:
+    """Take a reading. The caller holds the breaker's lock; `now` is monotonic and `time` Unix seconds."""
+    kernel = machine.kernel
+    failure_rate, slow_call_rate = kernel.failure_rate(now), kernel.slow_call_rate(now)
+    in_state = max(0.0, now - machine.changed_at)
+    calls: dict[str, int] = {str(outcome): count for outcome, count in kernel.counts.items()}
+    calls["rejected"] = sum(machine.rejected.values())
+    return Stats(
+        name=name,
+        state=machine.state,
+        control=machine.control,
+        control_reason=machine.control_reason,
+        since=datetime.datetime.fromtimestamp(time - in_state, datetime.UTC),
+        time_in_state=in_state,
+        retry_after=machine.retry_after(now),
+        calls=calls,
+        rejections=dict(machine.rejected),
+        observed_rejections=machine.observed_rejections,
+        in_flight=machine.in_flight,
+        consecutive_failures=kernel.consecutive_failures,
+        failure_rate=failure_rate,
+        slow_call_rate=slow_call_rate,
+        window_calls=kernel.window.calls,
+        attempt=machine.attempt,
+        transitions=dict(machine.transitions),
+        last_failure=machine.last_failure,
+        duration_buckets=tuple(kernel.histogram),
+        duration_sum=kernel.duration_sum,
+        tags=dict(machine.settings.tags),
+    )
