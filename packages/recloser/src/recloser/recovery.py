@@ -173,8 +173,7 @@ def open_duration(recovery: Recovery | RecoveryFunction, base: float, opening: O
     Raises:
         SettingsError: The answer is not a number of seconds >= 0.
     """
-    is_strategy = isinstance(recovery, Recovery)
-    seconds = recovery.open_duration(base, opening) if is_strategy else recovery(*opening)
+    seconds = recovery.open_duration(base, opening) if isinstance(recovery, Recovery) else recovery(*opening)
     if not isinstance(seconds, int | float) or not seconds >= 0:
         raise SettingsError("recovery", seconds, "must return a number of seconds, 0 or more")
     return float(seconds)
