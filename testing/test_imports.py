@@ -21,11 +21,7 @@ def listed(imports: list[Import]) -> str:
 
 
 def test_domain_imports_nothing_of_ours_outside_domain() -> None:
-    ours = [
-        i
-        for i in imports_below(SERVICE / "domain")
-        if i.module.split(".")[0] in ("incident_manager", "recloser")
-    ]
+    ours = [i for i in imports_below(SERVICE / "domain") if i.module.split(".")[0] in ("incident_manager", "recloser")]
     assert ours, "the reader of imports found none at all"
     wrong = [found for found in ours if not found.within("incident_manager.domain")]
     assert not wrong, listed(wrong)
@@ -62,9 +58,7 @@ def is_open(module: str) -> bool:
 
 def test_only_entry_points_import_the_composition_root() -> None:
     entry_points = {SERVICE / "cli.py", SERVICE / "demo.py", SERVICE / "__main__.py"}
-    wrong = [
-        i for i in imports_below(SERVICE) if i.within("incident_manager.app") and i.file not in entry_points
-    ]
+    wrong = [i for i in imports_below(SERVICE) if i.within("incident_manager.app") and i.file not in entry_points]
     assert not wrong, listed(wrong)
 
 

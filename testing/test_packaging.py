@@ -59,9 +59,7 @@ class Environment:
         """Output of a program; ``borrowed`` is a folder of packages to use besides those installed here."""
         environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "COVERAGE"))}
         if borrowed:
-            environment["PYTHONPATH"] = (
-                borrowed  # its .pth files, and so our editable installs, stay out of it
-            )
+            environment["PYTHONPATH"] = borrowed  # its .pth files, and so our editable installs, stay out of it
         done = subprocess.run(
             [self.python, "-W", "error", "-c", program],
             cwd=self.packages,
@@ -83,9 +81,7 @@ def bare(tmp_path_factory: pytest.TempPathFactory, recloser_wheel: Path) -> Envi
 
 
 @pytest.fixture(scope="module")
-def installed(
-    tmp_path_factory: pytest.TempPathFactory, recloser_wheel: Path, service_wheel: Path
-) -> Environment:
+def installed(tmp_path_factory: pytest.TempPathFactory, recloser_wheel: Path, service_wheel: Path) -> Environment:
     """An environment with both wheels."""
     environment = Environment(tmp_path_factory.mktemp("installed"))
     environment.install(recloser_wheel)
@@ -153,9 +149,7 @@ def test_service_wheel_names_its_command(service_wheel: Path) -> None:
     assert dict(parser["console_scripts"]) == {"incident-manager": "incident_manager.cli:main"}
 
 
-def test_wheels_hold_every_source_file_and_the_typing_marker(
-    recloser_wheel: Path, service_wheel: Path
-) -> None:
+def test_wheels_hold_every_source_file_and_the_typing_marker(recloser_wheel: Path, service_wheel: Path) -> None:
     for wheel, source in [
         (recloser_wheel, ROOT / "packages/recloser/src"),
         (service_wheel, ROOT / "packages/incident-manager/src"),

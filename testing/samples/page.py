@@ -88,9 +88,7 @@ def _options(path: Path, number: int, words: str) -> dict[str, str]:
         return {"not-run": words.removeprefix("not-run:").strip()}
     options = dict(([*word.split("=", 1), ""])[:2] for word in words.split())
     if unknown := options.keys() - OPTIONS:
-        raise SampleError(
-            f"{path}:{number}: unknown {sorted(unknown)}; a sample comment knows {sorted(OPTIONS)}"
-        )
+        raise SampleError(f"{path}:{number}: unknown {sorted(unknown)}; a sample comment knows {sorted(OPTIONS)}")
     return options
 
 

@@ -39,11 +39,7 @@ class Folder:
         """Our programs on the path, and the service's defaults turned to this folder."""
         port = self.ports.get(SERVICE_PORT, SERVICE_PORT)
         return {
-            **{
-                key: value
-                for key, value in os.environ.items()
-                if not key.startswith(("INCIDENT_MANAGER_", "MAKE"))
-            },
+            **{key: value for key, value in os.environ.items() if not key.startswith(("INCIDENT_MANAGER_", "MAKE"))},
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "PYTHONUNBUFFERED": "1",
             "NO_COLOR": "1",
@@ -179,9 +175,7 @@ def matches(expected: str, printed: str) -> bool:
         if line.strip() == "...":
             parts.append(r"(?:[^\n]*\n)*?")
         else:
-            parts.append(
-                r"[^\n]*?".join(re.escape(piece) for piece in line.rstrip().split("...")) + r"[ \t]*\n"
-            )
+            parts.append(r"[^\n]*?".join(re.escape(piece) for piece in line.rstrip().split("...")) + r"[ \t]*\n")
     return re.fullmatch("".join(parts), printed.strip() + "\n") is not None
 
 

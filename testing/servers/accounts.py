@@ -55,6 +55,4 @@ def private_folder(prefix: str, account: Account | None) -> Path:
             folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
             os.chown(folder, account.uid, account.gid)
             return folder
-    raise RuntimeError(
-        f"user {account.uid} can reach none of {tempfile.gettempdir()}, /tmp, /var/tmp; set TMPDIR"
-    )
+    raise RuntimeError(f"user {account.uid} can reach none of {tempfile.gettempdir()}, /tmp, /var/tmp; set TMPDIR")

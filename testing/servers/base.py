@@ -236,9 +236,7 @@ def process_family(pid: int) -> list[int]:
 def _all_processes() -> list[tuple[int, int]]:
     """(pid, parent's pid) of all processes."""
     if not Path("/proc/self/stat").exists():
-        listing = subprocess.run(
-            ["ps", "-A", "-o", "pid=,ppid="], check=True, capture_output=True, text=True
-        ).stdout
+        listing = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], check=True, capture_output=True, text=True).stdout
         return [(int(pid), int(parent)) for pid, parent in (line.split() for line in listing.splitlines())]
     pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
     return [(pid, int(stat[1])) for pid in pids if (stat := _proc_stat(pid))]

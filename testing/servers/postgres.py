@@ -28,13 +28,9 @@ def postgres_binaries() -> Path:
     if given := os.environ.get("PG_BIN"):
         folder = Path(given)
         if not (folder / "initdb").exists():
-            raise RuntimeError(
-                f"PG_BIN={given} has no initdb; name the folder that holds PostgreSQL's programs"
-            )
+            raise RuntimeError(f"PG_BIN={given} has no initdb; name the folder that holds PostgreSQL's programs")
         if account and not account.can_reach(folder):
-            raise RuntimeError(
-                f"PG_BIN={given} cannot be entered by user {account.uid}, who must run PostgreSQL"
-            )
+            raise RuntimeError(f"PG_BIN={given} cannot be entered by user {account.uid}, who must run PostgreSQL")
         return folder
     spec = importlib.util.find_spec(_DISTRIBUTION)
     if spec is None or spec.origin is None:

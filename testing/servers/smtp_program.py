@@ -40,9 +40,7 @@ async def main(port: int, folder: Path) -> None:
     ended = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, ended.set)
     handler = Mailbox(folder)
-    server = await loop.create_server(
-        lambda: SMTP(handler, hostname="localhost", loop=loop), "127.0.0.1", port
-    )
+    server = await loop.create_server(lambda: SMTP(handler, hostname="localhost", loop=loop), "127.0.0.1", port)
     async with server:
         await ended.wait()
 

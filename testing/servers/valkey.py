@@ -43,9 +43,7 @@ class ValkeyServer(Server):
 
     name = "valkey"
 
-    def __init__(
-        self, *, persistent: bool = False, port: int | None = None, start_timeout: float = 30.0
-    ) -> None:
+    def __init__(self, *, persistent: bool = False, port: int | None = None, start_timeout: float = 30.0) -> None:
         super().__init__(port=port, start_timeout=start_timeout)
         self.persistent = persistent
 
