@@ -87,7 +87,7 @@ class Receiver:
     def stop(self) -> None:
         """Listen no more: connections are refused."""
         if self._server is not None:
-            self._server.shutdown()  # type: ignore[attr-defined]
+            self._server.shutdown()
             self._server.server_close()
             self._server = None
 
