@@ -1,0 +1,31 @@
+"""How a delivery can fail. The texts are stored and shown, so they hold no secret and no path of a URL."""
+
+from __future__ import annotations
+
+from incident_manager.domain.errors import IncidentManagerError
+
+
+class DeliveryError(IncidentManagerError):
+    """Base class: a notification was not delivered."""
+
+
+class TransientDeliveryError(DeliveryError):
+    """It may work later: the receiver is away, overloaded or asked to wait.
+
+    Attributes:
+        retry_after: Seconds the receiver asked us to wait, or None when it did not say.
+        throttled: Whether the receiver is alive and asks for less traffic (HTTP 429, or 503 with Retry-After).
+    """
+
+    def __init__(self, message: str, retry_after: float | None = None, *, throttled: bool = False) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+        self.throttled = throttled
+
+
+class PermanentDeliveryError(DeliveryError):
+    """The receiver refused this notification and would refuse it again."""
+
+
+class DestinationGoneError(PermanentDeliveryError):
+    """The receiver wants no more notifications at all (HTTP 410)."""
