@@ -1,0 +1,72 @@
+"""A notification owed to one destination."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from incident_manager.domain.ids import new_id
+
+
+class NotificationEvent(StrEnum):
+    """What the destination is told. Decided when the delivery is enqueued, never when it is sent."""
+
+    TRIGGERED = "triggered"
+    ACKNOWLEDGED = "acknowledged"
+    RESOLVED = "resolved"
+    ESCALATED = "escalated"
+
+
+class DeliveryStatus(StrEnum):
+    """Whether a delivery is still owed, and if not, why not."""
+
+    PENDING = "pending"
+    DELIVERED = "delivered"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """One row of the outbox.
+
+    Attributes:
+        id: `msg_...`; the same at every attempt, so receivers can tell a repetition.
+        sequence: Order of enqueueing, given by the store; None before that.
+        payload: The incident when this was enqueued, as `Incident.to_dict` gives it.
+        attempts: Sends made so far; a send an open breaker refused is none.
+        next_attempt_at: Not to be sent before this.
+        lease_until: Until when `leased_by` alone may send it; None if nobody may.
+    """
+
+    id: str
+    incident_id: str
+    destination: str
+    event: NotificationEvent
+    payload: dict[str, Any]
+    created_at: datetime
+    next_attempt_at: datetime
+    sequence: int | None = None
+    status: DeliveryStatus = DeliveryStatus.PENDING
+    attempts: int = 0
+    delivered_at: datetime | None = None
+    last_error: str | None = None
+    lease_until: datetime | None = None
+    leased_by: str | None = None
+
+
+def new_delivery(
+    incident_id: str, destination: str, event: NotificationEvent, payload: dict[str, Any], at: datetime
+) -> Delivery:
+    """Return a delivery that may be sent at once."""
+    return Delivery(
+        id=new_id("msg", at),
+        incident_id=incident_id,
+        destination=destination,
+        event=event,
+        payload=payload,
+        created_at=at,
+        next_attempt_at=at,
+    )
