@@ -13,6 +13,7 @@ import sys
 import threading
 from typing import NamedTuple
 
+from recloser.forks import ForkAware
 from recloser.permits import Permit
 
 
@@ -24,18 +25,18 @@ class _Block(NamedTuple):
 class OpenBlocks:
     """The `with` blocks of one breaker that have been entered and not left."""
 
-    __slots__ = ("_by_frame", "_lock")
+    __slots__ = ("_by_frame", "_owner")
 
-    def __init__(self) -> None:
+    def __init__(self, owner: ForkAware) -> None:
         self._by_frame: dict[int, list[_Block]] = {}
-        self._lock = threading.Lock()
+        self._owner = owner  # its lock is ours
 
     def enter(self, permit: Permit, depth: int) -> None:
         """Remember the permit of the block in the frame `depth` calls up."""
         block = _Block(permit, _runner())
         # The frame lives as long as the block is open, so nobody else has its id meanwhile.
         frame = id(sys._getframe(depth))
-        with self._lock:
+        with self._owner.lock:
             self._by_frame.setdefault(frame, []).append(block)
 
     def leave(self, depth: int) -> Permit:
@@ -45,7 +46,7 @@ class OpenBlocks:
             RuntimeError: No block is open.
         """
         frame = id(sys._getframe(depth))
-        with self._lock:
+        with self._owner.lock:
             if frame not in self._by_frame:
                 frame = self._entered_elsewhere()
             blocks = self._by_frame[frame]

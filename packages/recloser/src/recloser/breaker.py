@@ -13,7 +13,7 @@ from recloser.controller import Controller
 from recloser.errors import SettingsError
 from recloser.events import Control, Event, Listener, State
 from recloser.machine import Machine
-from recloser.permits import Permit
+from recloser.permits import Permit, take_permit
 from recloser.settings import Settings
 from recloser.stats import Stats
 
@@ -44,7 +44,7 @@ class CircuitBreaker:
         if settings is not None and not isinstance(settings, Settings):
             raise SettingsError("settings", settings, "must be a Settings, for example presets.http_api()")
         self._controller = Controller(name, settings or Settings(), clock)
-        self._blocks = OpenBlocks()
+        self._blocks = OpenBlocks(self._controller)
 
     # Ways in
 
@@ -57,7 +57,7 @@ class CircuitBreaker:
         Raises:
             TypeError: `fn` cannot be called.
         """
-        return calls.protect(self.acquire, fn)  # type: ignore[return-value]
+        return calls.protect(self._controller, fn)  # type: ignore[return-value]
 
     def call(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Call `fn` protected, and return what it returns.
@@ -68,7 +68,7 @@ class CircuitBreaker:
             CircuitOpenError: The call was rejected; `fn` was not called.
             TypeError: `fn` cannot be called.
         """
-        return calls.bare(self.acquire, fn)(*args, **kwargs)  # type: ignore[no-any-return]
+        return calls.bare(self._controller, fn)(*args, **kwargs)  # type: ignore[no-any-return]
 
     def acquire(self) -> Permit:
         """Take a permit for one call, to be settled by the caller.
@@ -76,7 +76,7 @@ class CircuitBreaker:
         Raises:
             CircuitOpenError: The call is rejected.
         """
-        return Permit(self._controller, self._controller.admit())
+        return take_permit(self._controller)
 
     def __enter__(self) -> Permit:
         """Protect a block; the permit it gives may be settled inside, else it is by what the block raises.
@@ -152,7 +152,7 @@ class CircuitBreaker:
 
         def decorate(fn: F) -> F:
             return fallbacks.with_fallback(  # type: ignore[return-value]
-                self.acquire, self.name, fn, fallback, on_failure=on_failure
+                self._controller, fn, fallback, on_failure=on_failure
             )
 
         return decorate
@@ -265,7 +265,7 @@ class CircuitBreaker:
         Raises:
             TypeError: `listener` is not callable, or `kinds` holds something else than event classes.
         """
-        return self._controller.events.subscribe(listener, kinds)
+        return self._controller.subscribe(listener, kinds)
 
     def snapshot(self) -> dict[str, Any]:
         """The state as values that JSON can hold, with the open time that remains; see `restore`."""

@@ -11,9 +11,8 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from enum import Enum, auto
 from typing import Any
 
-from recloser.permits import Permit
-
-Acquire = Callable[[], Permit]
+from recloser.controller import Controller
+from recloser.permits import Permit, hot_permit, take_permit
 
 
 class Kind(Enum):
@@ -51,41 +50,62 @@ def kind_of(fn: Callable[..., Any]) -> Kind:
     return Kind.FUNCTION
 
 
-def protect(acquire: Acquire, fn: Callable[..., Any]) -> Callable[..., Any]:
-    """A function of the same kind as `fn`, with its name, signature and documentation, that asks `acquire` first.
+def protect(controller: Controller, fn: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of the same kind as `fn`, with its name, signature and documentation, that asks the breaker first.
 
     Raises:
         TypeError: `fn` cannot be called.
     """
     if isinstance(fn, staticmethod | classmethod):
-        return type(fn)(protect(acquire, fn.__func__))
-    return functools.update_wrapper(bare(acquire, fn), fn)
+        return type(fn)(protect(controller, fn.__func__))
+    return functools.update_wrapper(bare(controller, fn), fn)
 
 
-def bare(acquire: Acquire, fn: Callable[..., Any]) -> Callable[..., Any]:
+def bare(controller: Controller, fn: Callable[..., Any]) -> Callable[..., Any]:
     """The same without the metadata: what a single call needs.
 
     Raises:
         TypeError: `fn` cannot be called.
     """
-    return _PROTECTORS[kind_of(fn)](acquire, fn)
+    return _PROTECTORS[kind_of(fn)](controller, fn)
 
 
-def _function(acquire: Acquire, fn: Callable[..., Any]) -> Callable[..., Any]:
+def _function(controller: Controller, fn: Callable[..., Any]) -> Callable[..., Any]:
+    enter, leave, now, kernel = controller.enter, controller.leave, controller.now, controller.kernel
+
     def protected(*args: Any, **kwargs: Any) -> Any:
-        permit = acquire()
+        generation = enter()
+        if generation < 0:
+            return _call(take_permit(controller), fn, args, kwargs)
+        started = now()
         try:
             result = fn(*args, **kwargs)
         except BaseException as exc:
-            permit.settle(exc)
+            hot_permit(controller, generation, started).settle(exc)
             raise
-        # A lambda or partial may return an awaitable: then the call ends when that does.
-        if hasattr(type(result), "__await__"):
-            return _finish(permit, result)
-        permit.settle(None, result)
+        if kernel.judges_results or hasattr(type(result), "__await__"):
+            return _returned(hot_permit(controller, generation, started), result)
+        leave(generation, started)
         return result
 
     return protected
+
+
+def _call(permit: Permit, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    try:
+        result = fn(*args, **kwargs)
+    except BaseException as exc:
+        permit.settle(exc)
+        raise
+    return _returned(permit, result)
+
+
+def _returned(permit: Permit, result: Any) -> Any:
+    # A lambda or partial may return an awaitable: then the call ends when that does.
+    if hasattr(type(result), "__await__"):
+        return _finish(permit, result)
+    permit.settle(None, result)
+    return result
 
 
 async def _finish(permit: Permit, pending: Awaitable[Any]) -> Any:
@@ -98,23 +118,43 @@ async def _finish(permit: Permit, pending: Awaitable[Any]) -> Any:
     return result
 
 
-def _coroutine(acquire: Acquire, fn: Callable[..., Awaitable[Any]]) -> Callable[..., Any]:
+def _coroutine(controller: Controller, fn: Callable[..., Awaitable[Any]]) -> Callable[..., Any]:
+    enter, leave, now, kernel = controller.enter, controller.leave, controller.now, controller.kernel
+
     async def protected(*args: Any, **kwargs: Any) -> Any:
-        permit = acquire()
+        generation = enter()
+        if generation < 0:
+            return await _call_async(take_permit(controller), fn, args, kwargs)
+        started = now()
         try:
             result = await fn(*args, **kwargs)
         except BaseException as exc:
-            permit.settle(exc)
+            hot_permit(controller, generation, started).settle(exc)
             raise
-        permit.settle(None, result)
+        if kernel.judges_results:
+            hot_permit(controller, generation, started).settle(None, result)
+        else:
+            leave(generation, started)
         return result
 
     return protected
 
 
-def _generator(acquire: Acquire, fn: Callable[..., Generator[Any, Any, Any]]) -> Callable[..., Any]:
+async def _call_async(
+    permit: Permit, fn: Callable[..., Awaitable[Any]], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    try:
+        result = await fn(*args, **kwargs)
+    except BaseException as exc:
+        permit.settle(exc)
+        raise
+    permit.settle(None, result)
+    return result
+
+
+def _generator(controller: Controller, fn: Callable[..., Generator[Any, Any, Any]]) -> Callable[..., Any]:
     def protected(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
-        permit = acquire()
+        permit = take_permit(controller)
         try:
             result = yield from _marking_first_item(permit, fn(*args, **kwargs))
         except BaseException as exc:
@@ -145,9 +185,9 @@ def _marking_first_item(permit: Permit, inner: Generator[Any, Any, Any]) -> Gene
         return stop.value
 
 
-def _async_generator(acquire: Acquire, fn: Callable[..., AsyncGenerator[Any, Any]]) -> Callable[..., Any]:
+def _async_generator(controller: Controller, fn: Callable[..., AsyncGenerator[Any, Any]]) -> Callable[..., Any]:
     async def protected(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
-        permit = acquire()
+        permit = take_permit(controller)
         try:
             inner = fn(*args, **kwargs)
             try:
@@ -173,7 +213,7 @@ def _async_generator(acquire: Acquire, fn: Callable[..., AsyncGenerator[Any, Any
     return protected
 
 
-_PROTECTORS: dict[Kind, Callable[[Acquire, Callable[..., Any]], Callable[..., Any]]] = {
+_PROTECTORS: dict[Kind, Callable[[Controller, Callable[..., Any]], Callable[..., Any]]] = {
     Kind.FUNCTION: _function,
     Kind.COROUTINE: _coroutine,
     Kind.GENERATOR: _generator,

@@ -18,10 +18,11 @@ from recloser.events import (
     ControlChanged,
     Event,
     EventQueue,
+    Listener,
     StateChanged,
 )
 from recloser.machine import Change, ControlChange, Machine, Refusal, ResetDone, Settled, Ticket
-from recloser.outcomes import RELEASED, Verdict
+from recloser.outcomes import RELEASED, SUCCESS, Verdict
 from recloser.recovery import Opening, open_duration
 from recloser.settings import Settings
 
@@ -32,7 +33,7 @@ T = TypeVar("T")
 class Controller:
     """One breaker's machine, made safe for threads, tasks, the garbage collector and fork."""
 
-    __slots__ = ("__weakref__", "_abandoned", "_machine", "clock", "events", "lock", "name", "now")
+    __slots__ = ("__weakref__", "_abandoned", "_machine", "clock", "events", "kernel", "lock", "name", "now")
 
     def __init__(self, name: str, settings: Settings, clock: Clock) -> None:
         self.name = name
@@ -41,6 +42,7 @@ class Controller:
         self.events = EventQueue()
         self.lock = threading.Lock()
         self._machine = Machine(settings, self.now())
+        self.kernel = self._machine.kernel
         self._abandoned: deque[Ticket] = deque()
         forks.register(self)
 
@@ -48,6 +50,35 @@ class Controller:
     def settings(self) -> Settings:
         """The settings in force."""
         return self._machine.settings
+
+    # The hot path: no ticket is written for a call that is admitted while closed and succeeds in time.
+
+    def enter(self) -> int:
+        """Admit a call on the hot path; its generation, or a negative number: then use `admit`."""
+        with self.lock:
+            return self.kernel.enter()
+
+    def leave(self, generation: int, started: float) -> None:
+        """A call on the hot path returned."""
+        kernel = self.kernel
+        rule = opening = None
+        with self.lock:
+            now = self.now()
+            duration = now - started
+            hot = generation == kernel.hot_generation and duration < kernel.slow_after
+            if hot:
+                rule = kernel.succeed(duration, now)
+                if rule is None:
+                    return
+                self._machine.trip(rule, now)
+                opening = self._collect()
+                generation = self._machine.generation
+        if hot:
+            self._announce(generation, opening)
+        else:
+            self.settle(Ticket(generation, started), SUCCESS)
+
+    # Every other call
 
     def admit(self) -> Ticket:
         """Admit a call.
@@ -85,10 +116,23 @@ class Controller:
             settled = self._settle(ticket, verdict)
             opening = self._collect()
             generation = self._machine.generation
-        if opening is not None:
-            self._resolve(generation, opening)
-        self.events.deliver()
+        self._announce(generation, opening)
         return settled is not None
+
+    def subscribe(self, listener: Listener, kinds: tuple[type[Event], ...]) -> Callable[[], None]:
+        """Add a listener; the returned function removes it."""
+        unsubscribe = self.events.subscribe(listener, kinds)
+        self._watch_calls()
+
+        def remove() -> None:
+            unsubscribe()
+            self._watch_calls()
+
+        return remove
+
+    def _watch_calls(self) -> None:
+        with self.lock:
+            self._machine.observe(self.events.wants_calls)
 
     def abandon(self, ticket: Ticket) -> None:
         """Give back the permit of a call that nobody settled. Safe to call from a finaliser.
@@ -113,9 +157,7 @@ class Controller:
             result = action(self._machine, now)
             opening = self._collect()
             generation = self._machine.generation
-        if opening is not None:
-            self._resolve(generation, opening)
-        self.events.deliver()
+        self._announce(generation, opening)
         return result
 
     def after_fork(self) -> None:
@@ -166,6 +208,11 @@ class Controller:
                 self.events.append(_as_event(self.name, time, change))
             machine.changes.clear()
         return machine.take_opening()
+
+    def _announce(self, generation: int, opening: Opening | None) -> None:
+        if opening is not None:
+            self._resolve(generation, opening)
+        self.events.deliver()
 
     def _resolve(self, generation: int, opening: Opening) -> None:
         settings = self.settings

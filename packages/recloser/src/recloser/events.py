@@ -20,6 +20,8 @@ logger = logging.getLogger("recloser")
 class State(StrEnum):
     """The three states of a circuit."""
 
+    __hash__ = str.__hash__  # Enum's own runs Python code and differs from that of the equal text
+
     CLOSED = "closed"
     """Calls go through."""
     OPEN = "open"

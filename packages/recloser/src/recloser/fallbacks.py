@@ -6,13 +6,13 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from recloser.calls import Acquire, Kind, bare, kind_of
+from recloser.calls import Kind, bare, kind_of
+from recloser.controller import Controller
 from recloser.errors import CircuitOpenError
 
 
 def with_fallback(
-    acquire: Acquire,
-    name: str,
+    controller: Controller,
     primary: Callable[..., Any],
     fallback: Callable[..., Any],
     *,
@@ -20,7 +20,7 @@ def with_fallback(
 ) -> Callable[..., Any]:
     """A function that calls `primary` protected, and else `fallback(exc, *args, **kwargs)`.
 
-    The fallback runs when the breaker `name` rejects the call and, with `on_failure`, when the call raised an
+    The fallback runs when this breaker rejects the call and, with `on_failure`, when the call raised an
     `Exception`. What the fallback raises propagates, with the first exception as its context.
 
     Raises:
@@ -29,11 +29,11 @@ def with_fallback(
     kind = kind_of(primary)
     if kind in (Kind.GENERATOR, Kind.ASYNC_GENERATOR):
         raise TypeError(f"{primary!r} is a generator: it has no single result that a fallback could replace")
-    protected = bare(acquire, primary)
+    protected = bare(controller, primary)
 
     def wanted(exc: Exception) -> bool:
         # A rejection by another breaker, deeper in the call, is a failure of this call.
-        return on_failure or (isinstance(exc, CircuitOpenError) and exc.breaker == name)
+        return on_failure or (isinstance(exc, CircuitOpenError) and exc.breaker == controller.name)
 
     async def finish(pending: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         try:

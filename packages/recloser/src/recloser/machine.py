@@ -99,7 +99,7 @@ class Machine:
         self.generation = 0
         self.attempt = 0
         self.successes = 0
-        self.in_flight = 0
+        self.observed = False
         self.changed_at = now
         self.open_until = math.inf
         self.last_failure: str | None = None
@@ -129,7 +129,7 @@ class Machine:
             return self._probe(now)
         if self.control is Control.OBSERVE_ONLY:
             self.observed_rejections += 1
-            self.in_flight += 1
+            self.kernel.in_flight += 1
             return Ticket(self.generation, now, shadow_of=refusal)
         if self._opening is None:  # else the caller works the open time out and asks again
             self.rejected[refusal.reason] = self.rejected.get(refusal.reason, 0) + 1
@@ -153,7 +153,7 @@ class Machine:
 
     def _closed_ticket(self, now: float) -> Ticket:
         ticket = Ticket(self.generation, now)
-        self.in_flight += 1
+        self.kernel.in_flight += 1
         if self.settings.count_in_flight_slow_calls:
             self._running[ticket] = None
         return ticket
@@ -162,7 +162,7 @@ class Machine:
         if self.state is State.OPEN:
             self._half_open(now)
         ticket = Ticket(self.generation, now)
-        self.in_flight += 1
+        self.kernel.in_flight += 1
         self._probes.add(ticket)
         return ticket
 
@@ -181,12 +181,12 @@ class Machine:
         if ticket.settled:  # it was a probe, and the half-open period has just run out
             return None
         settled = self._finish(ticket, verdict, now)
-        if verdict.outcome is Outcome.FAILURE:
-            self.last_failure = verdict.failed or "failure"
+        if verdict.outcome in (Outcome.FAILURE, Outcome.THROTTLED):
+            self.last_failure = verdict.failed or str(verdict.outcome)
         if settled.late:
             self._settle_late(verdict, now)
         elif self.state is State.CLOSED:
-            self._settle_closed(ticket, verdict, settled.outcome, now)
+            self._settle_closed(ticket, verdict, settled, now)
         else:
             self._settle_probe(ticket, verdict, settled.outcome, now)
         return settled
@@ -194,7 +194,7 @@ class Machine:
     def _finish(self, ticket: Ticket, verdict: Verdict, now: float) -> Settled:
         ticket.settled = True
         if ticket.generation > self._abandoned_generation:
-            self.in_flight -= 1
+            self.kernel.in_flight -= 1
         self._running.pop(ticket, None)
         duration = max(0.0, now - ticket.started) if ticket.latency is None else ticket.latency
         outcome = verdict.outcome
@@ -209,7 +209,8 @@ class Machine:
             self._throttled_until = max(self._throttled_until, now + self._clamped(verdict.retry_after))
             self.open_until = max(self.open_until, self._throttled_until)
 
-    def _settle_closed(self, ticket: Ticket, verdict: Verdict, outcome: Outcome, now: float) -> None:
+    def _settle_closed(self, ticket: Ticket, verdict: Verdict, settled: Settled, now: float) -> None:
+        outcome = settled.outcome
         if outcome in (Outcome.IGNORED, Outcome.RELEASED):
             return
         if outcome is Outcome.THROTTLED:
@@ -219,8 +220,7 @@ class Machine:
         if ticket.slow_token is not None:
             rule = self.kernel.settle_running_slow(ticket.slow_token, failure, now)
         else:
-            slow = self._is_slow(ticket, now)
-            rule = self.kernel.record(failure, slow, now)
+            rule = self.kernel.record(failure, settled.duration >= self.kernel.slow_after, now)
         self._trip(rule, outcome, now)
 
     def _settle_probe(self, ticket: Ticket, verdict: Verdict, outcome: Outcome, now: float) -> None:
@@ -237,10 +237,6 @@ class Machine:
             self.successes += 1
             if self.successes >= self.settings.success_threshold:
                 self._close(now, "probes_succeeded", None)
-
-    def _is_slow(self, ticket: Ticket, now: float) -> bool:
-        duration = now - ticket.started if ticket.latency is None else ticket.latency
-        return duration >= self.kernel.slow_after
 
     def _clamped(self, retry_after: float) -> float:
         return min(max(retry_after, 0.0), self.settings.max_retry_after)
@@ -260,7 +256,7 @@ class Machine:
         hung = any(ticket.started <= self.changed_at for ticket in self._probes)
         for ticket in self._probes:
             ticket.settled = True
-            self.in_flight -= 1
+            self.kernel.in_flight -= 1
             self.kernel.count(Outcome.EXPIRED, 0.0)
         self._probes.clear()
         if hung:
@@ -282,6 +278,10 @@ class Machine:
         self._trip(rule, Outcome.SLOW, now)
 
     # Transitions
+
+    def trip(self, rule: str, now: float) -> None:
+        """A success on the hot path has filled the window up to a broken rule."""
+        self._trip(rule, Outcome.SUCCESS, now)
 
     def _trip(self, rule: str | None, outcome: Outcome, now: float) -> None:
         if rule is not None and self.control is not Control.FORCED_CLOSED:
@@ -327,9 +327,7 @@ class Machine:
         announce: bool = True,
     ) -> None:
         self._announce()
-        self.generation += 1
-        self._probes.clear()
-        self._running.clear()
+        self._new_generation()
         if to is self.state:
             return
         pair = (self.state, to)
@@ -337,8 +335,29 @@ class Machine:
         self._unannounced = Change(self.state, to, reason, detail, open_for, self.attempt)
         self.state = to
         self.changed_at = at
+        self._choose_path()
         if announce:
             self._announce()
+
+    def _new_generation(self) -> None:
+        self.generation += 1
+        self._probes.clear()
+        self._running.clear()
+        self._choose_path()
+
+    def _choose_path(self) -> None:
+        hot = (
+            self.state is State.CLOSED
+            and self.control in (Control.AUTOMATIC, Control.OBSERVE_ONLY)
+            and not self.observed
+            and not self.settings.count_in_flight_slow_calls
+        )
+        self.kernel.hot_generation = self.generation if hot else -1
+
+    def observe(self, observed: bool) -> None:
+        """Whether a listener wants to know of every call, so that none may take the hot path."""
+        self.observed = observed
+        self._choose_path()
 
     def _announce(self) -> None:
         self._opening = None
@@ -379,8 +398,7 @@ class Machine:
         """Let every call through and record nothing, until told otherwise."""
         self._take_control(Control.DISABLED, reason)
         self._close_for_operator(now, reason)
-        self.generation += 1  # calls in flight must not be recorded either
-        self._running.clear()
+        self._new_generation()  # calls in flight must not be recorded either
 
     def observe_only(self, now: float, reason: str) -> None:
         """Decide and record, and reject nothing, until told otherwise."""
@@ -401,6 +419,7 @@ class Machine:
         if control is not self.control:
             self.changes.append(ControlChange(self.control, control, reason))
             self.control = control
+            self._choose_path()
         self.control_reason = None if control is Control.AUTOMATIC else reason
 
     def _close_for_operator(self, now: float, reason: str) -> None:
@@ -417,7 +436,7 @@ class Machine:
 
     def is_evictable(self, now: float) -> bool:
         """Whether forgetting this machine admits no call that it would reject, and orphans none."""
-        return self.state is State.CLOSED and self.control is Control.AUTOMATIC and not self.in_flight
+        return self.state is State.CLOSED and self.control is Control.AUTOMATIC and not self.kernel.in_flight
 
     def is_idle(self, now: float) -> bool:
         """Whether forgetting it loses nothing at all: it is evictable and remembers no failure."""
@@ -431,6 +450,7 @@ class Machine:
         self.settings = settings
         if not settings.count_in_flight_slow_calls:
             self._running.clear()
+        self._choose_path()
 
     def restore(
         self,
@@ -439,9 +459,11 @@ class Machine:
         control_reason: str | None,
         attempt: int,
         remaining: float,
+        last_failure: str | None,
         now: float,
     ) -> None:
         """Take over an exported state. `remaining` is the open time left, in seconds."""
+        self.last_failure = last_failure
         self.control = control
         self.control_reason = control_reason
         self.attempt = attempt
@@ -455,10 +477,9 @@ class Machine:
         self._announce()
         self.changes.clear()
         self._abandoned_generation = self.generation
-        self.in_flight = 0
+        self.kernel.in_flight = 0
         if self.state is State.HALF_OPEN:
             self.open_until = now
             self._change(State.OPEN, now, "half_open_inconclusive", open_for=0.0)
         else:
-            self.generation += 1
-            self._running.clear()
+            self._new_generation()

@@ -18,6 +18,8 @@ logger = logging.getLogger("recloser")
 class Outcome(StrEnum):
     """How one admitted call ended. Each call ends in exactly one of these."""
 
+    __hash__ = str.__hash__  # Enum's own runs Python code and differs from that of the equal text
+
     SUCCESS = "success"
     """The dependency did its job in time."""
     SLOW = "slow"

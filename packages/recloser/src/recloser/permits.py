@@ -151,3 +151,17 @@ class Permit:
 
     def __reduce__(self) -> str | tuple[Any, ...]:
         raise TypeError("a Permit stands for one call in this process and cannot be pickled")
+
+
+def take_permit(controller: Controller) -> Permit:
+    """A permit for one call.
+
+    Raises:
+        CircuitOpenError: The call is rejected.
+    """
+    return Permit(controller, controller.admit())
+
+
+def hot_permit(controller: Controller, generation: int, started: float) -> Permit:
+    """The permit of a call that was admitted on the hot path and turns out to need one."""
+    return Permit(controller, Ticket(generation, started))

@@ -21,10 +21,11 @@ class Restorable(NamedTuple):
     control_reason: str | None
     attempt: int
     remaining: float
+    last_failure: str | None
 
     def apply(self, machine: Machine, now: float) -> None:
         """Put a new machine into this state."""
-        machine.restore(self.state, self.control, self.control_reason, self.attempt, self.remaining, now)
+        machine.restore(*self[1:], now)
 
 
 def take(machine: Machine, name: str, now: float, time: float) -> dict[str, Any]:
@@ -79,4 +80,5 @@ def check(snapshot: dict[str, Any], time: float) -> Restorable:
         control_reason=_member(snapshot, "control_reason", (str, type(None)), "must be text or null"),
         attempt=attempt,
         remaining=math.inf if control is Control.FORCED_OPEN else max(0.0, (remaining or 0.0) - passed),
+        last_failure=_member(snapshot, "last_failure", (str, type(None)), "must be text or null"),
     )

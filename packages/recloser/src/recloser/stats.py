@@ -123,7 +123,7 @@ def read(machine: Machine, name: str, now: float, time: float) -> Stats:
         calls=calls,
         rejections=dict(machine.rejected),
         observed_rejections=machine.observed_rejections,
-        in_flight=machine.in_flight,
+        in_flight=kernel.in_flight,
         consecutive_failures=kernel.consecutive_failures,
         failure_rate=failure_rate,
         slow_call_rate=slow_call_rate,

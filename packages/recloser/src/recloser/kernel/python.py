@@ -1,6 +1,8 @@
-"""What a breaker remembers of its calls: counters, latency histogram, window. Pure: time is passed in.
+"""What a breaker remembers of its calls (counters, latency histogram, window), and the hot path: a call that is
+admitted while the circuit is closed and succeeds in time. Pure: time is passed in.
 
-The caller holds the breaker's lock.
+The caller holds the breaker's lock. `hot_generation` is the generation that may use the hot path; it is negative
+whenever the machine has to see each call (not closed, under an operator's control, observed by a listener).
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ BUCKET_BOUNDS = (
 """Upper bounds (inclusive, seconds) of the latency histogram; one more bucket holds what is longer."""
 
 _NEVER = math.inf
+_SUCCESS = Outcome.SUCCESS
 
 
 class Kernel:
@@ -32,11 +35,16 @@ class Kernel:
         "counts",
         "duration_sum",
         "histogram",
+        "hot_generation",
+        "in_flight",
+        "judges_results",
         "slow_after",
         "window",
     )
 
     def __init__(self, settings: Settings) -> None:
+        self.hot_generation = 0
+        self.in_flight = 0
         self.counts = dict.fromkeys(Outcome, 0)
         self.histogram = [0] * (len(BUCKET_BOUNDS) + 1)
         self.duration_sum = 0.0
@@ -51,12 +59,34 @@ class Kernel:
         self._failure_rate = settings.failure_rate_threshold or 2.0
         self._slow_rate = settings.slow_call_rate_threshold or 2.0
         self._minimum_calls = settings.minimum_calls
+        self.judges_results = settings.classify is not None or settings.failure_on_result is not None
 
     def reconfigure(self, old: Settings, new: Settings, now: float) -> None:
         """Take new settings and keep what is known."""
         if old.window != new.window:
             self.window = resize(self.window, new.window, now)
         self._apply(new)
+
+    def enter(self) -> int:
+        """Admit a call on the hot path; its generation, or a negative number when the machine must decide."""
+        generation = self.hot_generation
+        if generation >= 0:
+            self.in_flight += 1
+        return generation
+
+    def succeed(self, duration: float, now: float) -> str | None:
+        """A call of the hot generation succeeded in time; the rule that opens the circuit all the same, or None.
+
+        A success can open it: it may be the call that fills `minimum_calls`.
+        """
+        self.in_flight -= 1
+        self.counts[_SUCCESS] += 1
+        self.histogram[bisect_left(BUCKET_BOUNDS, duration)] += 1
+        self.duration_sum += duration
+        self.consecutive_failures = 0
+        window = self.window
+        window.record(False, False, now)
+        return self.broken_rule() if window.failures or window.slow else None
 
     def count(self, outcome: Outcome, duration: float) -> None:
         """Count a call that ended, and its duration in seconds if it says something about the dependency."""
