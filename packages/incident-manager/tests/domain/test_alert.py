@@ -19,10 +19,15 @@ def test_an_end_alone_is_the_moment_it_speaks_of() -> None:
     assert alert.decided_at == NOW - MINUTE
 
 
-def test_the_newer_of_start_and_end_is_the_moment_it_speaks_of() -> None:
-    alert = new_alert(source="s", title="t", received_at=NOW, starts_at=NOW - 2 * MINUTE, ends_at=NOW - MINUTE)
+def test_the_newer_of_start_and_end_is_the_moment_a_resolved_one_speaks_of() -> None:
+    times = {"starts_at": NOW - 2 * MINUTE, "ends_at": NOW - MINUTE}
+    alert = new_alert(source="s", title="t", status=AlertStatus.RESOLVED, received_at=NOW, **times)
     assert alert.decided_at == NOW - MINUTE
-    assert new_alert(source="s", title="t", received_at=NOW, starts_at=NOW - MINUTE).decided_at == NOW - MINUTE
+
+
+def test_a_firing_one_speaks_of_its_start_even_when_it_foresees_an_end() -> None:
+    times = {"starts_at": NOW - 2 * MINUTE, "ends_at": NOW + MINUTE}
+    assert new_alert(source="s", title="t", received_at=NOW, **times).decided_at == NOW - 2 * MINUTE
 
 
 def test_timestamps_are_kept_in_utc() -> None:

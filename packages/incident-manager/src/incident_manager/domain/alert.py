@@ -49,11 +49,13 @@ class Alert:
 
     @property
     def decided_at(self) -> datetime:
-        """The moment this alert speaks of: the newer of its start and its end.
+        """The moment this alert speaks of: the newer of its start and its end; for a firing one, its start.
 
         Of two alerts about one trouble the one decided later is right, in whichever order they arrive.
         """
-        return self.starts_at if self.ends_at is None else max(self.starts_at, self.ends_at)
+        if self.status is AlertStatus.FIRING or self.ends_at is None:
+            return self.starts_at
+        return max(self.starts_at, self.ends_at)
 
 
 def new_alert(

@@ -1,0 +1,1 @@
+"""What senders write, read into alerts: one adapter for each wire format."""
