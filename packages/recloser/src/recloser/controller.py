@@ -149,14 +149,22 @@ class Controller:
 
     def operate(self, action: Callable[[Machine, float], T]) -> T:
         """Run `action(machine, now)` under the lock, then announce what it changed."""
-        with self.lock:
-            if self._abandoned:
-                self._release_abandoned()
-            now = self.now()
-            self._machine.tick(now)
-            result = action(self._machine, now)
-            opening = self._collect()
-            generation = self._machine.generation
+        machine = self._machine
+        while True:
+            with self.lock:
+                if self._abandoned:
+                    self._release_abandoned()
+                now = self.now()
+                machine.tick(now)
+                due = self._collect()
+                generation = machine.generation
+                if due is None:
+                    result = action(machine, now)
+                    opening = self._collect()
+                    generation = machine.generation
+                    break
+            # Time alone has opened the circuit: what the action reads must have the real open time.
+            self._resolve(generation, due)
         self._announce(generation, opening)
         return result
 

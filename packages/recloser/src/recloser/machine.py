@@ -114,6 +114,7 @@ class Machine:
         self._unannounced: Change | None = None
         self._opening: Opening | None = None
         self._abandoned_generation = -1
+        self._choose_path()
 
     # Admit
 
@@ -270,9 +271,11 @@ class Machine:
         self.kernel.window.advance(now)
         while self._running:
             ticket = next(iter(self._running))  # the oldest
-            if now - ticket.started < self.kernel.slow_after:
+            if ticket.latency is None and now - ticket.started < self.kernel.slow_after:
                 break
             del self._running[ticket]
+            if ticket.latency is not None:
+                continue  # a stream whose first item has come: it runs on, and its duration is known
             ticket.slow_token = self.kernel.record_running_slow(now)
             rule = self.kernel.broken_rule()
         self._trip(rule, Outcome.SLOW, now)
@@ -467,6 +470,7 @@ class Machine:
         self.control = control
         self.control_reason = control_reason
         self.attempt = attempt
+        self._choose_path()
         if state is not State.CLOSED:
             # A half-open period belonged to probes of another life: open, to be probed when the time has come.
             self.open_until = now + remaining

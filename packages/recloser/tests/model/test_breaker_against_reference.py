@@ -165,5 +165,5 @@ class BreakerModel(RuleBasedStateMachine):
             self.they_agree()
 
 
-BreakerModel.TestCase.settings = hypothesis_settings(max_examples=150, stateful_step_count=40, deadline=None)
+BreakerModel.TestCase.settings = hypothesis_settings(max_examples=250, stateful_step_count=40, deadline=None)
 test_breaker_agrees_with_the_reference = BreakerModel.TestCase
