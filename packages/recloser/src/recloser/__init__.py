@@ -3,6 +3,7 @@
 from recloser import presets
 from recloser.breaker import CircuitBreaker
 from recloser.clock import Clock, SystemClock
+from recloser.config import Config, ConfigWatcher, Explained, load_config
 from recloser.errors import (
     CircuitOpenError,
     ConfigError,
@@ -39,12 +40,15 @@ __all__ = [
     "CircuitBreaker",
     "CircuitOpenError",
     "Clock",
+    "Config",
     "ConfigError",
+    "ConfigWatcher",
     "Control",
     "ControlChanged",
     "CountWindow",
     "DuplicateBreakerError",
     "Event",
+    "Explained",
     "Exponential",
     "Fixed",
     "Group",
@@ -71,5 +75,6 @@ __all__ = [
     "default_registry",
     "get_breaker",
     "kernel_name",
+    "load_config",
     "presets",
 ]
