@@ -8,7 +8,7 @@ UV := $(shell command -v uv 2>/dev/null || echo $(BIN)/uv)
 PROJECTS := packages/recloser/pyproject.toml packages/incident-manager/pyproject.toml
 EDITABLE := -e packages/recloser -e packages/incident-manager
 
-.PHONY: help serve test lint format bench docs lock clean
+.PHONY: help serve test test-pythons mutants lint format bench docs lock clean
 .DEFAULT_GOAL := help
 
 help: ## Show this help
@@ -35,6 +35,20 @@ serve: $(VENV)/.run ## Install what is needed and run the incident manager on ht
 test: $(VENV)/.dev ## Install what the tests need, real servers included, and run all tests
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
+test-pythons: $(VENV)/.dev ## Run the library's tests on every CPython 3.11+ found on this machine
+	$(BIN)/python testing/pythons.py $(PYTEST_ARGS)
+
+mutants: $(VENV)/.dev ## Change the state machine in every small way and see that a test notices
+	$(BIN)/python testing/mutants.py
+
+bench: $(VENV)/.dev ## Measure what protection costs, as ratios in one run
+	$(BIN)/python benchmarks/overhead.py
+
+docs: $(BIN)/python locks/docs.txt mkdocs.yml ## Build the documentation into site/
+	@test -x $(VENV)-docs/bin/python || $(UV) venv --quiet --python $(BIN)/python $(VENV)-docs
+	$(UV) pip install --quiet --python $(VENV)-docs/bin/python --require-hashes -r locks/docs.txt
+	NO_MKDOCS_2_WARNING=1 $(VENV)-docs/bin/mkdocs build --quiet --strict
+
 lint: $(VENV)/.dev ## Check style (ruff) and types (mypy --strict)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -51,6 +65,9 @@ lock: $(BIN)/python ## Resolve the dependencies anew into locks/
 	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-sources \
 	  --custom-compile-command 'make lock' --no-emit-package recloser --no-emit-package llm-incident-manager \
 	  locks/run.in --group pyproject.toml:dev -c locks/run.txt -o locks/dev.txt
+
+	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-sources \
+	  --custom-compile-command 'make lock' --group pyproject.toml:docs -o locks/docs.txt
 
 clean: ## Remove the virtual environment and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache build dist
