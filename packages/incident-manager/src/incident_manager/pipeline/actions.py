@@ -1,0 +1,129 @@
+"""What people do with incidents."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from incident_manager.domain.delivery import NotificationEvent
+from incident_manager.domain.incident import Incident
+from incident_manager.domain.lifecycle import (
+    Change,
+    Edit,
+    acknowledge,
+    edit,
+    open_by_hand,
+    require_version,
+    resolve,
+)
+from incident_manager.domain.severity import Severity
+from incident_manager.pipeline.correlate import News
+from incident_manager.pipeline.persist import enqueue
+from incident_manager.pipeline.process import nobody
+from incident_manager.pipeline.router import Router
+from incident_manager.store.database import Store
+from incident_manager.store.repository import UnitOfWork
+from recloser import Clock
+
+
+class IncidentActions:
+    """Validated changes by people, each one transaction of incident, timeline and notifications.
+
+    Every change raises `IncidentNotFoundError`, `InvalidTransitionError`, `VersionConflictError` (when it gives the
+    version it was decided on, and that is not the present one) or `StoreUnavailableError`; then nothing is changed.
+
+    Args:
+        store: Where everything is kept.
+        router: Who is told of an incident.
+        clock: Time of the changes.
+        on_enqueued: Called after a commit that enqueued notifications; it must not block.
+    """
+
+    def __init__(self, store: Store, router: Router, clock: Clock, on_enqueued: Callable[[], None] = nobody) -> None:
+        self._store = store
+        self._router = router
+        self._clock = clock
+        self._on_enqueued = on_enqueued
+
+    async def create(
+        self,
+        *,
+        title: str,
+        severity: Severity,
+        by: str,
+        description: str = "",
+        source: str = "manual",
+        labels: dict[str, str] | None = None,
+        annotations: dict[str, str] | None = None,
+        assignee: str | None = None,
+    ) -> Incident:
+        """Open an incident that no alert reported."""
+        at = self._now()
+        incident, entries = open_by_hand(
+            title=title,
+            severity=severity,
+            by=by,
+            at=at,
+            description=description,
+            source=source,
+            labels=labels,
+            annotations=annotations,
+            assignee=assignee,
+        )
+
+        async def work(unit: UnitOfWork) -> int:
+            await unit.insert(incident)
+            await unit.add_timeline(entries)
+            return await enqueue(unit, [News(NotificationEvent.TRIGGERED, incident)], self._router, at)
+
+        if await self._store.run(work):
+            self._on_enqueued()
+        return incident
+
+    async def patch(self, incident_id: str, changes: Edit, *, by: str, expected_version: int | None = None) -> Incident:
+        """Apply an edit, as one version."""
+        return await self._change(incident_id, lambda old, at: edit(old, changes, by, at), expected_version)
+
+    async def acknowledge(self, incident_id: str, *, by: str, expected_version: int | None = None) -> Incident:
+        """Record that somebody has seen it; the first acknowledgement stays."""
+        return await self._change(incident_id, lambda old, at: acknowledge(old, by, at), expected_version)
+
+    async def resolve(
+        self, incident_id: str, *, by: str, resolution: str | None = None, expected_version: int | None = None
+    ) -> Incident:
+        """Resolve an open incident."""
+        return await self._change(incident_id, lambda old, at: resolve(old, by, at, resolution), expected_version)
+
+    async def _change(
+        self, incident_id: str, change: Callable[[Incident, datetime], Change], expected_version: int | None
+    ) -> Incident:
+        async def work(unit: UnitOfWork) -> tuple[Incident, int]:
+            before = await unit.get(incident_id)
+            require_version(before, expected_version)
+            at = self._now()
+            after, entries = change(before, at)
+            if after == before:
+                return before, 0
+            await unit.update(after, before.version)
+            await unit.add_timeline(entries)
+            return after, await enqueue(unit, _news(before, after), self._router, at)
+
+        incident, enqueued = await self._store.run(work)
+        if enqueued:
+            self._on_enqueued()
+        return incident
+
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self._clock.time(), UTC)
+
+
+def _news(before: Incident, after: Incident) -> list[News]:
+    """Tell what of a change others have to know."""
+    events = []
+    if after.severity.worse_than(before.severity) and after.status.is_open:
+        events.append(NotificationEvent.ESCALATED)
+    if after.acknowledged_at != before.acknowledged_at:
+        events.append(NotificationEvent.ACKNOWLEDGED)
+    if before.status.is_open and not after.status.is_open:
+        events.append(NotificationEvent.RESOLVED)
+    return [News(event, after) for event in events]

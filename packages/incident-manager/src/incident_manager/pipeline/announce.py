@@ -1,0 +1,45 @@
+"""Third step: who is to be told what. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+
+from incident_manager.domain.delivery import Delivery, NotificationEvent, new_delivery
+from incident_manager.pipeline.correlate import News
+from incident_manager.pipeline.router import Router
+
+
+def deliveries_for(
+    news: Iterable[News], told: Mapping[str, Sequence[str]], router: Router, at: datetime
+) -> list[Delivery]:
+    """Return the notifications owed for the news, in order.
+
+    A new incident goes where the router says. What follows goes to those who were told of the beginning, whatever the
+    router says by then, since a receiver that never heard of the beginning is owed no end, and one that did is. When
+    an incident gets worse, destinations that only now are concerned hear of its beginning.
+
+    Args:
+        told: Destinations that were told already, by incident.
+        at: When the notifications are enqueued.
+    """
+    knowing = {incident_id: list(destinations) for incident_id, destinations in told.items()}
+    deliveries = []
+    for item in news:
+        known = knowing.setdefault(item.incident.id, [])
+        payload = item.incident.to_dict()
+        for destination, event in _addressees(item, known, router):
+            deliveries.append(new_delivery(item.incident.id, destination, event, payload, at))
+            if destination not in known:
+                known.append(destination)
+    return deliveries
+
+
+def _addressees(item: News, known: Sequence[str], router: Router) -> list[tuple[str, NotificationEvent]]:
+    if item.event in (NotificationEvent.ACKNOWLEDGED, NotificationEvent.RESOLVED):
+        return [(destination, item.event) for destination in known]
+    routed = router.destinations_for(item.incident)
+    if item.event is NotificationEvent.TRIGGERED:
+        return [(destination, item.event) for destination in routed]
+    newly = [(destination, NotificationEvent.TRIGGERED) for destination in routed if destination not in known]
+    return [(destination, item.event) for destination in known] + newly

@@ -1,0 +1,112 @@
+"""Second step: which incident each alert belongs to, and what it changes there. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from incident_manager.domain.alert import Alert, AlertStatus
+from incident_manager.domain.delivery import NotificationEvent
+from incident_manager.domain.incident import Incident
+from incident_manager.domain.lifecycle import merge_alert, open_from_alert
+from incident_manager.domain.timeline import TimelineEntry
+
+
+class Action(StrEnum):
+    """What became of an alert."""
+
+    OPENED = "opened"
+    UPDATED = "updated"
+    RESOLVED = "resolved"
+    IGNORED = "ignored"
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The outcome for one alert; `incident_id` is None when it belongs to no incident."""
+
+    alert_id: str
+    incident_id: str | None
+    action: Action
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """Something people may have to be told, with the incident as it was at that moment."""
+
+    event: NotificationEvent
+    incident: Incident
+
+
+@dataclass(slots=True)
+class Draft:
+    """An incident on its way to be stored; `stored` is what the store has, None for a new one."""
+
+    stored: Incident | None
+    incident: Incident
+
+
+@dataclass(slots=True)
+class Correlation:
+    """What a series of alerts changes, one `add` after the other, starting from the open incidents.
+
+    Several alerts about one incident become one change of it, whatever their number.
+    """
+
+    drafts: list[Draft] = field(default_factory=list)
+    received: list[tuple[Alert, str | None]] = field(default_factory=list)
+    entries: list[TimelineEntry] = field(default_factory=list)
+    news: list[News] = field(default_factory=list)
+    _open: dict[str, Draft] = field(default_factory=dict)
+
+    @classmethod
+    def starting_from(cls, open_incidents: Mapping[str, Incident]) -> Correlation:
+        """Begin with what the store has, by fingerprint."""
+        return cls(_open={key: Draft(incident, incident) for key, incident in open_incidents.items()})
+
+    def add(self, alert: Alert) -> Accepted:
+        """Take one alert into account."""
+        draft = self._open.get(alert.fingerprint)
+        if draft is not None:
+            accepted = self._merge(draft, alert)
+        elif alert.status is AlertStatus.FIRING:
+            accepted = self._open_new(alert)
+        else:  # nothing to resolve: kept as received, and nobody is told
+            accepted = Accepted(alert.id, None, Action.IGNORED)
+        self.received.append((alert, accepted.incident_id))
+        return accepted
+
+    def changed(self) -> Iterable[tuple[Incident, int]]:
+        """Give the incidents to be updated, each with the version the store has."""
+        return [(draft.incident, draft.stored.version) for draft in self.drafts if draft.stored is not None]
+
+    def opened(self) -> Iterable[Incident]:
+        """Give the incidents to be inserted."""
+        return [draft.incident for draft in self.drafts if draft.stored is None]
+
+    def _open_new(self, alert: Alert) -> Accepted:
+        incident, entries = open_from_alert(alert)
+        draft = Draft(None, incident)
+        self._open[alert.fingerprint] = draft
+        self.drafts.append(draft)
+        self.entries += entries
+        self.news.append(News(NotificationEvent.TRIGGERED, incident))
+        return Accepted(alert.id, incident.id, Action.OPENED)
+
+    def _merge(self, draft: Draft, alert: Alert) -> Accepted:
+        before = draft.incident
+        after, entries = merge_alert(before, alert)
+        if after is before:  # a resolved alert that came too late
+            return Accepted(alert.id, before.id, Action.IGNORED)
+        if draft.incident is draft.stored:
+            self.drafts.append(draft)
+        draft.incident = after
+        self.entries += entries
+        if not after.status.is_open:
+            del self._open[alert.fingerprint]
+            self.news.append(News(NotificationEvent.RESOLVED, after))
+            return Accepted(alert.id, after.id, Action.RESOLVED)
+        if after.severity.worse_than(before.severity):
+            self.news.append(News(NotificationEvent.ESCALATED, after))
+        return Accepted(alert.id, after.id, Action.UPDATED)

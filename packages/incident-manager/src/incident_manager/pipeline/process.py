@@ -1,0 +1,84 @@
+"""The pipeline of alerts, composed of its steps."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+
+from incident_manager.domain.alert import Alert
+from incident_manager.domain.errors import DuplicateOpenIncidentError
+from incident_manager.pipeline import persist
+from incident_manager.pipeline.coalesce import Coalescer
+from incident_manager.pipeline.correlate import Accepted, Correlation
+from incident_manager.pipeline.order import order_of
+from incident_manager.pipeline.router import Router
+from incident_manager.store.database import Store
+from incident_manager.store.repository import UnitOfWork
+from recloser import Clock
+
+logger = logging.getLogger(__name__)
+
+GROUP_LIMIT = 500
+"""Alerts of different requests that share one transaction at most."""
+
+
+def nobody() -> None:
+    """Wake nobody."""
+
+
+class AlertPipeline:
+    """Turns alerts into incidents: order, correlate, announce, persist.
+
+    Args:
+        store: Where everything is kept.
+        router: Who is told of an incident.
+        clock: Time of enqueueing.
+        on_enqueued: Called after a commit that enqueued notifications; it must not block.
+    """
+
+    def __init__(self, store: Store, router: Router, clock: Clock, on_enqueued: Callable[[], None] = nobody) -> None:
+        self._store = store
+        self._router = router
+        self._clock = clock
+        self._on_enqueued = on_enqueued
+        self._requests: Coalescer[Sequence[Alert], list[Accepted]] = Coalescer(
+            self._accept_all, weigh=len, limit=GROUP_LIMIT
+        )
+
+    async def accept(self, alerts: Sequence[Alert]) -> list[Accepted]:
+        """Store the alerts of one request and all that follows from them, in one transaction.
+
+        When this returns, they are on disk; when it raises, none of them is. Requests that arrive while another one
+        is being written share a transaction.
+
+        Returns:
+            What became of each alert, in the order given.
+
+        Raises:
+            StoreUnavailableError: Nothing could be stored now; the sender should try again.
+        """
+        return await self._requests.submit(alerts) if alerts else []
+
+    async def _accept_all(self, requests: Sequence[Sequence[Alert]]) -> list[list[Accepted]]:
+        try:
+            outcomes, enqueued = await self._store.run(lambda unit: self._work(unit, requests))
+        except DuplicateOpenIncidentError:
+            # Another process opened the incident between our look-up and our insert; now the look-up finds it.
+            logger.info("an incident was opened by another process at the same moment; merging into it")
+            outcomes, enqueued = await self._store.run(lambda unit: self._work(unit, requests))
+        if enqueued:
+            self._on_enqueued()
+        return outcomes
+
+    async def _work(self, unit: UnitOfWork, requests: Sequence[Sequence[Alert]]) -> tuple[list[list[Accepted]], int]:
+        fingerprints = {alert.fingerprint for alerts in requests for alert in alerts}
+        correlation = Correlation.starting_from(await unit.find_all_open(fingerprints))
+        outcomes = [_correlate(correlation, alerts) for alerts in requests]
+        at = datetime.fromtimestamp(self._clock.time(), UTC)
+        return outcomes, await persist.write(unit, correlation, self._router, at)
+
+
+def _correlate(correlation: Correlation, alerts: Sequence[Alert]) -> list[Accepted]:
+    accepted = {index: correlation.add(alerts[index]) for index in order_of(alerts)}
+    return [accepted[index] for index in range(len(alerts))]

@@ -1,0 +1,1 @@
+"""Scripts of Alembic: `env.py` runs those in `versions/`."""

@@ -1,0 +1,40 @@
+"""A store on a real file."""
+
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+from recloser import CircuitBreaker, presets
+from recloser.testing import FakeClock
+
+from incident_manager.store.database import Store
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    """Time that moves only when told."""
+    return FakeClock()
+
+
+@pytest.fixture
+def breaker(clock: FakeClock) -> CircuitBreaker:
+    """The breaker of the database, with the settings of the service."""
+    return CircuitBreaker("database", presets.database(), clock=clock)
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    """The address of a database that does not exist yet."""
+    return f"sqlite:///{tmp_path}/data/incidents.db"
+
+
+OpenStore = Callable[..., "Store"]
+
+
+@pytest.fixture
+async def store(url: str, breaker: CircuitBreaker) -> AsyncIterator[Store]:
+    """An open store."""
+    opened = Store(url, breaker, busy_timeout=0.05)
+    await opened.start()
+    yield opened
+    await opened.close()
