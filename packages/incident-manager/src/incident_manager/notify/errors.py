@@ -23,6 +23,10 @@ class TransientDeliveryError(DeliveryError):
         self.throttled = throttled
 
 
+class UnexpectedDeliveryError(TransientDeliveryError):
+    """Sending met a fault of the service itself, which says nothing about the receiver."""
+
+
 class PermanentDeliveryError(DeliveryError):
     """The receiver refused this notification and would refuse it again."""
 

@@ -10,7 +10,13 @@ from datetime import UTC, datetime, timedelta
 
 from incident_manager.domain.delivery import Delivery
 from incident_manager.domain.errors import StoreUnavailableError
-from incident_manager.notify.errors import DestinationGoneError, PermanentDeliveryError, TransientDeliveryError
+from incident_manager.notify.errors import (
+    DeliveryError,
+    DestinationGoneError,
+    PermanentDeliveryError,
+    TransientDeliveryError,
+    UnexpectedDeliveryError,
+)
 from incident_manager.notify.notifier import Notifier
 from incident_manager.notify.outbox import Outbox
 from incident_manager.notify.pacing import DispatchPolicy, Pause, pause
@@ -167,7 +173,7 @@ class Lane:
     async def _deliver(self, delivery: Delivery) -> bool:
         """Send one and settle it; False when the breaker rejected the send."""
         try:
-            await self._breaker.call(self._notifier.send, delivery)
+            await self._breaker.call(self._send, delivery)
         except CircuitOpenError:
             return False
         except TransientDeliveryError as exc:
@@ -178,12 +184,22 @@ class Lane:
             await self._fail(delivery, str(exc))
         except PermanentDeliveryError as exc:
             await self._fail(delivery, str(exc))
-        except Exception as exc:  # a fault of ours: others must be delivered, and this one when it is mended
-            await self._retry(delivery, _unexpected(self.destination, delivery, exc), None)
         else:
             logger.debug("%s was delivered to %s", delivery.id, self.destination)
             await self._settle(lambda: self._outbox.mark_delivered(delivery.id, self.worker, self._now()))
         return True
+
+    async def _send(self, delivery: Delivery) -> None:
+        limit = self._policy.send_timeout
+        try:
+            async with asyncio.timeout(limit):
+                await self._notifier.send(delivery)
+        except DeliveryError:
+            raise
+        except TimeoutError:
+            raise TransientDeliveryError(f"sending took longer than {limit:g} s") from None
+        except Exception as exc:  # noqa: BLE001 - logged; others must be delivered, and this one when it is mended
+            raise _unexpected(self.destination, delivery, exc) from None
 
     async def _retry(self, delivery: Delivery, error: str, retry_after: float | None) -> None:
         age = (self._now() - delivery.created_at).total_seconds()
@@ -234,8 +250,8 @@ class Lane:
         return datetime.fromtimestamp(self._clock.time(), UTC)
 
 
-def _unexpected(destination: str, delivery: Delivery, exc: Exception) -> str:
+def _unexpected(destination: str, delivery: Delivery, exc: Exception) -> UnexpectedDeliveryError:
     """Log where an unexpected error came from. Its text is left out: it may hold a URL or a secret."""
     where = "".join(traceback.format_tb(exc.__traceback__))
     logger.error("sending %s to %s met an unexpected %s\n%s", delivery.id, destination, type(exc).__name__, where)
-    return f"unexpected {type(exc).__name__} while sending; the log says where"
+    return UnexpectedDeliveryError(f"unexpected {type(exc).__name__} while sending; the log says where")

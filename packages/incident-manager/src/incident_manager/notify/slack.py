@@ -1,7 +1,7 @@
 """Slack incoming webhooks.
 
-Answers: https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks. A success is 200 with the body `ok`, an
-error has a word as its body. Some endpoints answer 200 with `{"ok": false, "error": "..."}`, as the Web API does.
+Answers: https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks. A success is 200 with the body `ok`,
+an error has a word as its body. Some endpoints answer 200 with `{"ok": false, "error": "..."}`, as the Web API does.
 """
 
 from __future__ import annotations
