@@ -1,5 +1,7 @@
 """What many tests do to a breaker: succeed, fail, open it, bring it to half-open, write down its events."""
 
+import asyncio
+import gc
 from collections.abc import Callable
 from typing import Any
 
@@ -84,6 +86,13 @@ def listen(breaker: CircuitBreaker, *kinds: type[Event]) -> list[Any]:
     seen: list[Any] = []
     breaker.add_listener(seen.append, kinds or (Event,))
     return seen
+
+
+async def close_what_was_dropped() -> None:
+    """Let the running loop close the async generators that nobody holds any more."""
+    gc.collect()
+    await asyncio.sleep(0)  # now the loop has a task for each
+    await asyncio.gather(*(asyncio.all_tasks() - {asyncio.current_task()}))
 
 
 def raising(exc: BaseException) -> Callable[..., Any]:
