@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from incident_manager.domain.errors import (
     IncidentNotFoundError,
     InvalidAlertError,
+    InvalidCursorError,
     InvalidTransitionError,
     StoreUnavailableError,
     VersionConflictError,
@@ -73,6 +74,8 @@ def as_api_error(error: Exception) -> ApiError:
             return _invalid_request(error)
         case InvalidAlertError():
             return ApiError(422, "invalid_alert", str(error), field=error.field)
+        case InvalidCursorError():
+            return ApiError(422, "invalid_cursor", str(error), field="cursor")
         case IncidentNotFoundError():
             return ApiError(404, "incident_not_found", str(error))
         case InvalidTransitionError():
@@ -111,7 +114,7 @@ def field_path(location: Sequence[str | int]) -> str:
 async def _answer(request: Request, error: Exception) -> JSONResponse:
     answer = as_api_error(error)
     if answer.status_code == 500:
-        logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
+        logger.error("%s %s failed: %s", request.method, request.url.path, type(error).__name__)
     elif answer.status_code == 503:
         logger.warning("%s %s refused: %s", request.method, request.url.path, error)
     return error_response(answer)
@@ -123,6 +126,7 @@ def install_error_handlers(app: FastAPI) -> None:
         StarletteHTTPException,
         RequestValidationError,
         InvalidAlertError,
+        InvalidCursorError,
         IncidentNotFoundError,
         InvalidTransitionError,
         VersionConflictError,

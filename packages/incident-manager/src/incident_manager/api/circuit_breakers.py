@@ -1,0 +1,89 @@
+"""The service's circuit breakers: seen and operated.
+
+A breaker that is forced open or closed stays so until it is reset; it never drifts back by itself.
+"""
+
+from typing import Any
+
+from fastapi import APIRouter
+
+from incident_manager.api.errors import ApiError
+from incident_manager.api.responses import errors
+from incident_manager.api.route import StrictRoute
+from incident_manager.api.schemas import (
+    CircuitBreakerList,
+    CircuitBreakerOut,
+    CircuitBreakersHealth,
+    Order,
+    Reset,
+    ResetAll,
+)
+from incident_manager.api.services import Current
+from recloser import CircuitBreaker, Registry, Stats, UnknownBreakerError
+
+router = APIRouter(prefix="/v1/circuit-breakers", tags=["circuit breakers"], route_class=StrictRoute)
+
+
+def _shown(stats: Stats) -> CircuitBreakerOut:
+    counts = {"successful": stats.successful, "failed": stats.failed, "rejected": stats.rejected}
+    values: dict[str, Any] = {**stats.to_dict(), **counts}
+    return CircuitBreakerOut.model_validate(values)
+
+
+def _find(registry: Registry, name: str) -> CircuitBreaker:
+    try:
+        return registry[name]
+    except UnknownBreakerError as error:
+        raise ApiError(404, "circuit_breaker_not_found", str(error)) from None
+
+
+@router.get("")
+async def list_circuit_breakers(services: Current) -> CircuitBreakerList:
+    """All circuit breakers of the service."""
+    return CircuitBreakerList(circuit_breakers=[_shown(stats) for stats in services.registry.stats().values()])
+
+
+@router.get("/health")
+async def circuit_breakers_health(services: Current) -> CircuitBreakersHealth:
+    """How many circuit breakers are in which state."""
+    return CircuitBreakersHealth.model_validate(services.registry.health())
+
+
+@router.post("/reset-all", responses=errors(400, 413, 415, 422))
+async def reset_all(services: Current, body: Reset = Reset()) -> ResetAll:  # noqa: B008 - it is frozen
+    """Give control of every circuit breaker back to it, closed and with an empty window."""
+    return ResetAll(reset=services.registry.reset_all(body.reason))
+
+
+@router.get("/{name}", responses=errors(404))
+async def get_circuit_breaker(name: str, services: Current) -> CircuitBreakerOut:
+    """One circuit breaker as it is now."""
+    return _shown(_find(services.registry, name).stats())
+
+
+@router.post("/{name}/open", responses=errors(400, 404, 413, 415, 422))
+async def open_circuit_breaker(name: str, order: Order, services: Current) -> CircuitBreakerOut:
+    """Reject every call until the breaker is closed or reset by hand."""
+    breaker = _find(services.registry, name)
+    breaker.force_open(order.reason)
+    return _shown(breaker.stats())
+
+
+@router.post("/{name}/close", responses=errors(400, 404, 413, 415, 422))
+async def close_circuit_breaker(name: str, order: Order, services: Current) -> CircuitBreakerOut:
+    """Let every call through, whatever fails, until the breaker is opened or reset by hand."""
+    breaker = _find(services.registry, name)
+    breaker.force_closed(order.reason)
+    return _shown(breaker.stats())
+
+
+@router.post("/{name}/reset", responses=errors(400, 404, 413, 415, 422))
+async def reset_circuit_breaker(
+    name: str,
+    services: Current,
+    body: Reset = Reset(),  # noqa: B008 - it is frozen
+) -> CircuitBreakerOut:
+    """Give control back to the breaker, closed and with an empty window."""
+    breaker = _find(services.registry, name)
+    breaker.reset(body.reason)
+    return _shown(breaker.stats())

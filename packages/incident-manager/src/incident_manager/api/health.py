@@ -1,0 +1,54 @@
+"""Whether the process lives, takes requests, and how what it depends on is doing.
+
+An open circuit breaker never makes liveness or readiness fail: a restart would not mend the dependency, and
+taking the service out of rotation would lose the alerts that it can still store.
+"""
+
+import importlib.metadata
+from typing import Literal
+
+from fastapi import APIRouter, Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from incident_manager.api.route import StrictRoute
+from incident_manager.api.schemas import Alive, CircuitBreakersHealth, Health, Ready
+from incident_manager.api.services import Current, Services
+from incident_manager.domain.errors import StoreUnavailableError
+
+router = APIRouter(tags=["health"], route_class=StrictRoute)
+
+VERSION = importlib.metadata.version("llm-incident-manager")
+
+
+@router.get("/health")
+async def health(services: Current) -> Health:
+    """The state of the service and of what it depends on; 200 even when some of it fails."""
+    breakers = CircuitBreakersHealth.model_validate(services.registry.health())
+    waiting = await _waiting(services)
+    status: Literal["healthy", "degraded"] = "healthy" if breakers.healthy and waiting is not None else "degraded"
+    return Health(status=status, version=VERSION, circuit_breakers=breakers, waiting_notifications=waiting)
+
+
+async def _waiting(services: Services) -> dict[str, int] | None:
+    try:
+        return dict(await services.store.outbox.waiting())
+    except StoreUnavailableError:
+        return None
+
+
+@router.get("/health/live")
+async def live() -> Alive:
+    """The process answers. It asks nothing of anybody."""
+    return Alive()
+
+
+@router.get("/health/ready")
+async def ready() -> Ready:
+    """The service has started and takes requests."""
+    return Ready()
+
+
+@router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
+async def metrics(services: Current) -> Response:
+    """Metrics in Prometheus' text format, prefix `llm_incident_manager_`."""
+    return Response(generate_latest(services.metrics), media_type=CONTENT_TYPE_LATEST)

@@ -1,0 +1,27 @@
+"""Alerts in the formats of other systems."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body
+
+from incident_manager.api.documented import DocumentedAs
+from incident_manager.api.responses import errors
+from incident_manager.api.route import StrictRoute
+from incident_manager.api.schemas import AcceptedAlerts
+from incident_manager.api.services import Current
+from incident_manager.ingest.alertmanager import AlertmanagerWebhook, parse_alertmanager
+
+router = APIRouter(prefix="/v1/ingest", tags=["alerts"], route_class=StrictRoute)
+
+
+AlertmanagerPayload = Annotated[Any, DocumentedAs(AlertmanagerWebhook), Body()]
+
+
+@router.post("/alertmanager", status_code=202, responses=errors(400, 413, 415, 422, 503))
+async def take_alertmanager_notification(payload: AlertmanagerPayload, services: Current) -> AcceptedAlerts:
+    """Take a notification of Prometheus' Alertmanager (webhook, version 4).
+
+    Alertmanager repeats a notification only after a 5xx answer. What is wrong with the notification itself is
+    answered 4xx, because a repetition would not help; what could not be stored is answered 503.
+    """
+    return await services.take(parse_alertmanager(payload, services.now()))

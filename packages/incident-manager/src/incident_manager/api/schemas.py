@@ -1,0 +1,292 @@
+"""What goes in and out over HTTP. Timestamps are UTC (RFC 3339), durations seconds, severities P0 (worst) to P4."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
+
+from incident_manager.domain.delivery import DeliveryStatus, NotificationEvent
+from incident_manager.domain.incident import Status
+from incident_manager.domain.severity import Severity
+from incident_manager.domain.timeline import TimelineKind
+from recloser import Control, State
+
+
+class Model(BaseModel):
+    """Base of all answers: made from any object with the same attributes."""
+
+    model_config = ConfigDict(from_attributes=True, frozen=True)
+
+
+class Command(BaseModel):
+    """Base of all request bodies: a field that does not exist is an error, not a silent loss."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _severity(value: object) -> object:
+    return Severity.parse(value) if isinstance(value, str) else value
+
+
+SeverityIn = Annotated[
+    Severity,
+    BeforeValidator(_severity, json_schema_input_type=str),
+    Field(description="P0 to P4, or a usual word such as critical, warning or info."),
+]
+Line = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
+Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+Text = Annotated[str, StringConstraints(max_length=20_000)]
+Labels = Annotated[dict[Name, Text], Field(max_length=100)]
+
+
+class ErrorBody(Model):
+    """What went wrong."""
+
+    code: str = Field(description="A word for programs.", examples=["incident_not_found"])
+    message: str = Field(description="A sentence for people.")
+    field: str | None = Field(
+        default=None, description="The part of the request that is wrong.", examples=["alerts[0].title"]
+    )
+
+
+class ErrorAnswer(Model):
+    """The answer to every request that failed."""
+
+    error: ErrorBody
+
+
+# Alerts
+
+
+class AcceptedAlert(Model):
+    """What became of one alert. It is stored."""
+
+    alert_id: str
+    incident_id: str | None = Field(description="The incident it belongs to; null when there is none.")
+    action: Literal["opened", "updated", "resolved", "ignored"]
+
+
+class AcceptedAlerts(Model):
+    """What became of the alerts of one request, in its order."""
+
+    alerts: list[AcceptedAlert]
+
+
+# Incidents
+
+
+class IncidentOut(Model):
+    """One trouble, from the first alert about it to its end."""
+
+    id: str
+    title: str
+    description: str
+    severity: Severity
+    severity_locked: bool = Field(description="A person set the severity; alerts no longer raise it.")
+    status: Status
+    source: str
+    labels: dict[str, str]
+    annotations: dict[str, str]
+    fingerprint: str
+    alert_count: int
+    first_seen: datetime
+    last_seen: datetime
+    created_at: datetime
+    updated_at: datetime
+    version: int = Field(description="Give it back with a change to be told when somebody else was faster.")
+    acknowledged_at: datetime | None
+    acknowledged_by: str | None
+    assignee: str | None
+    resolved_at: datetime | None
+    resolved_by: str | None
+    resolution: str | None
+
+
+class TimelineOut(Model):
+    """One line of an incident's history."""
+
+    at: datetime
+    actor: str
+    kind: TimelineKind
+    message: str
+    data: dict[str, Any]
+
+
+class NotificationOut(Model):
+    """One notification that was owed to a destination, and where it stands."""
+
+    id: str = Field(description="The same at every attempt; receivers get it as `webhook-id`.")
+    destination: str
+    event: NotificationEvent
+    status: DeliveryStatus
+    attempts: int = Field(description="Sends made so far; what an open circuit refused is none.")
+    created_at: datetime
+    next_attempt_at: datetime
+    delivered_at: datetime | None
+    last_error: str | None
+
+
+class IncidentDetail(IncidentOut):
+    """An incident with its history and its notifications, oldest first."""
+
+    timeline: list[TimelineOut]
+    notifications: list[NotificationOut]
+
+
+class IncidentPage(Model):
+    """One page of incidents, newest first."""
+
+    incidents: list[IncidentOut]
+    next_cursor: str | None = Field(description="Give it as `cursor` to get the next page; null on the last one.")
+
+
+class IncidentCreate(Command):
+    """An incident that a person or a program reports."""
+
+    title: Line
+    severity: SeverityIn
+    by: Name = Field(default="api", description="Who reports it.")
+    description: Text = ""
+    source: Name = "manual"
+    labels: Labels = {}
+    annotations: Labels = {}
+    assignee: Name | None = None
+
+
+class IncidentPatch(Command):
+    """What to change; what is left out stays as it is."""
+
+    by: Name = Field(default="api", description="Who changes it.")
+    version: int | None = Field(
+        default=None, ge=1, description="The version that was read; 409 if it is another one now."
+    )
+    title: Line | None = None
+    description: Text | None = None
+    severity: SeverityIn | None = None
+    status: Status | None = None
+    assignee: Annotated[str, StringConstraints(strip_whitespace=True, max_length=200)] | None = Field(
+        default=None, description="Who works on it; an empty text unassigns."
+    )
+    note: Text | None = Field(
+        default=None, description="Goes into the timeline; with status `resolved` it is the resolution."
+    )
+
+    @model_validator(mode="after")
+    def _changes_something(self) -> "IncidentPatch":
+        if not self.model_fields_set - {"by", "version"}:
+            raise ValueError("name at least one of title, description, severity, status, assignee, note")
+        return self
+
+
+class Acknowledge(Command):
+    """Who has seen the incident."""
+
+    by: Name = "api"
+    version: int | None = Field(
+        default=None, ge=1, description="The version that was read; 409 if it is another one now."
+    )
+
+
+class Resolve(Command):
+    """Who has solved the incident, and how."""
+
+    by: Name = "api"
+    version: int | None = Field(
+        default=None, ge=1, description="The version that was read; 409 if it is another one now."
+    )
+    resolution: Text | None = None
+
+
+# Circuit breakers
+
+
+class TransitionCount(Model):
+    """How often one change of state happened."""
+
+    from_state: State
+    to_state: State
+    count: int
+
+
+class CircuitBreakerOut(Model):
+    """One circuit breaker as it is now. Counters have grown since the service was started."""
+
+    name: str
+    state: State
+    control: Control = Field(description="Who decides: `automatic`, or what an operator has ordered.")
+    control_reason: str | None
+    since: datetime = Field(description="When the state last changed.")
+    time_in_state: float = Field(description="Seconds since then.")
+    retry_after: float | None = Field(description="Seconds until a call may go through; null when an operator decides.")
+    calls: dict[str, int] = Field(description="Calls by how they ended, and `rejected` ones.")
+    successful: int
+    failed: int
+    rejected: int
+    in_flight: int
+    consecutive_failures: int
+    failure_rate: float | None = Field(description="Failed calls over calls in the window, 0 to 1.")
+    slow_call_rate: float | None
+    window_calls: int
+    attempt: int = Field(description="Openings since it was last closed.")
+    transitions: list[TransitionCount]
+    last_failure: str | None
+
+
+class CircuitBreakersHealth(Model):
+    """How many circuit breakers are in which state."""
+
+    total: int
+    closed: int
+    open: int
+    half_open: int
+    healthy: bool = Field(description="Every one of them is closed.")
+
+
+class CircuitBreakerList(Model):
+    """All circuit breakers of the service."""
+
+    circuit_breakers: list[CircuitBreakerOut]
+
+
+class Order(Command):
+    """Why an operator takes over; it is shown until the breaker is reset."""
+
+    reason: Line
+
+
+class Reset(Command):
+    """Why an operator gives control back."""
+
+    reason: Line = "reset"
+
+
+class ResetAll(Model):
+    """What was reset."""
+
+    reset: list[str] = Field(description="Names of the circuit breakers, all of them.")
+
+
+# Health
+
+
+class Alive(Model):
+    """The process answers."""
+
+    status: Literal["alive"] = "alive"
+
+
+class Ready(Model):
+    """The service takes requests."""
+
+    status: Literal["ready"] = "ready"
+
+
+class Health(Model):
+    """The service and what it depends on. The service itself is up whatever this says."""
+
+    status: Literal["healthy", "degraded"] = Field(description="`degraded` while a circuit is not closed.")
+    version: str
+    circuit_breakers: CircuitBreakersHealth
+    waiting_notifications: dict[str, int] | None = Field(
+        description="Notifications not delivered yet, by destination; null while the database cannot be asked."
+    )

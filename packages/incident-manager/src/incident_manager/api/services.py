@@ -1,0 +1,50 @@
+"""What the routers work with. Composed in `incident_manager.app`, and found on the application."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated
+
+from fastapi import Depends, Request
+from prometheus_client import CollectorRegistry
+
+from incident_manager.api.schemas import AcceptedAlert, AcceptedAlerts
+from incident_manager.domain.alert import Alert
+from incident_manager.pipeline.actions import IncidentActions
+from incident_manager.pipeline.process import AlertPipeline
+from incident_manager.store.database import Store
+from recloser import Clock, Registry
+
+
+@dataclass(frozen=True)
+class Services:
+    """The running service, as the routers see it."""
+
+    clock: Clock
+    registry: Registry
+    metrics: CollectorRegistry
+    store: Store
+    pipeline: AlertPipeline
+    actions: IncidentActions
+
+    def now(self) -> datetime:
+        """The time, in UTC."""
+        return datetime.fromtimestamp(self.clock.time(), UTC)
+
+    async def take(self, alerts: Sequence[Alert]) -> AcceptedAlerts:
+        """Store alerts; they are durable when this returns.
+
+        Raises:
+            StoreUnavailableError: None of them is stored.
+        """
+        accepted = await self.pipeline.accept(list(alerts))
+        return AcceptedAlerts(alerts=[AcceptedAlert.model_validate(item) for item in accepted])
+
+
+async def current(request: Request) -> Services:
+    """The services of the application that answers the request."""
+    services: Services = request.app.state.services
+    return services
+
+
+Current = Annotated[Services, Depends(current)]

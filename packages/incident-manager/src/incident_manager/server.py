@@ -1,0 +1,98 @@
+"""Running the application in this process: one uvicorn worker, readable log lines, an orderly end."""
+
+import contextlib
+import logging
+import signal
+import socket
+import sys
+import time
+
+import uvicorn
+from fastapi import FastAPI
+
+logger = logging.getLogger(__name__)
+
+GRACEFUL_SHUTDOWN = 30
+"""Seconds that running requests get after SIGTERM."""
+
+
+class ListenError(OSError):
+    """The address cannot be listened on; the message says why."""
+
+
+def configure_logging(level: int = logging.INFO) -> None:
+    """Log to stderr, one line per event: UTC time, level, where, what."""
+    formatter = logging.Formatter("%(asctime)s.%(msecs)03dZ %(levelname)-7s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%S")
+    formatter.converter = time.gmtime
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(formatter)
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+    for chatty in ("uvicorn.error", "httpx2", "alembic", "aiosqlite"):
+        logging.getLogger(chatty).setLevel(max(level, logging.WARNING))
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A bound socket; port 0 takes a free one. It accepts nothing until the server runs.
+
+    Raises:
+        ListenError: The port is taken, or the host is not ours.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except OSError as error:
+        raise ListenError(f"cannot listen on host {host!r}: {error.strerror}") from error
+    bound = socket.socket(family, kind, protocol)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(address)
+    except OSError as error:
+        bound.close()
+        raise ListenError(f"cannot listen on {host} port {port}: {error.strerror}") from error
+    return bound
+
+
+def address_of(bound: socket.socket) -> str:
+    """The URL of a listening socket."""
+    host, port = bound.getsockname()[:2]
+    shown = f"[{host}]" if ":" in host else host
+    return f"http://{shown}:{port}"
+
+
+class Server(uvicorn.Server):
+    """A uvicorn server that says where it listens once it does, and why it ends."""
+
+    def __init__(self, app: FastAPI) -> None:
+        config = uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=GRACEFUL_SHUTDOWN,
+            lifespan="on",
+        )
+        super().__init__(config)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start the application, then listen."""
+        await super().startup(sockets)
+        if self.started:
+            for bound in sockets or []:
+                logger.info("listening on %s", address_of(bound))
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen no more, finish what runs, then stop the application."""
+        logger.info("finishing what runs, then ending")
+        await super().shutdown(sockets)
+        logger.info("ended")
+
+
+def run(app: FastAPI, bound: socket.socket) -> None:
+    """Serve until SIGTERM or Ctrl-C, then end in order; a second Ctrl-C does not wait.
+
+    Raises:
+        SystemExit: 3 when the application could not be started.
+    """
+    # uvicorn raises the signal again after an orderly end; that end is not a failure.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
+    with contextlib.suppress(KeyboardInterrupt):
+        Server(app).run(sockets=[bound])
