@@ -44,14 +44,23 @@ RecoveryFunction: TypeAlias = Callable[[int, float, Outcome | None], float]
 """A strategy as a plain function of (attempt, failure rate, last outcome) that returns seconds."""
 
 
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def _check_cap(max_open: float | None) -> None:
-    if max_open is not None and not max_open > 0:
+    if max_open is not None and not (_is_number(max_open) and max_open > 0):
         raise SettingsError("max_open", max_open, "must be greater than 0 seconds, or None for no cap")
 
 
 def _check_jitter(jitter: float) -> None:
-    if not 0 <= jitter <= 1:
+    if not (_is_number(jitter) and 0 <= jitter <= 1):
         raise SettingsError("jitter", jitter, "must be a ratio between 0 and 1")
+
+
+def _random() -> float:
+    # By name, so that a pickled strategy draws from the random numbers of the process that unpickles it.
+    return random.random()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,11 +76,13 @@ class _Strategy:
 
     max_open: float | None = None
     jitter: float = 0.0
-    random: Callable[[], float] = field(default=random.random, repr=False, compare=False)
+    random: Callable[[], float] = field(default=_random, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         _check_cap(self.max_open)
         _check_jitter(self.jitter)
+        if not callable(self.random):
+            raise SettingsError("random", self.random, "must be a function that returns numbers in 0..1")
 
     def _raw(self, base: float, opening: Opening) -> float:
         raise NotImplementedError
@@ -109,7 +120,8 @@ class Linear(_Strategy):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.increment is not None and not (self.increment > 0 and math.isfinite(self.increment)):
+        increment = self.increment
+        if increment is not None and not (_is_number(increment) and 0 < increment < math.inf):
             raise SettingsError(
                 "increment", self.increment, "must be greater than 0 seconds, or None for the base time"
             )
@@ -120,7 +132,7 @@ class Linear(_Strategy):
 
 
 def _check_factor(factor: float) -> None:
-    if not (factor > 1 and math.isfinite(factor)):
+    if not (_is_number(factor) and 1 < factor < math.inf):
         raise SettingsError("factor", factor, "must be greater than 1 (use Fixed for a constant time)")
 
 
@@ -171,9 +183,9 @@ def open_duration(recovery: Recovery | RecoveryFunction, base: float, opening: O
     """Ask a strategy or a function for the open time, and check its answer.
 
     Raises:
-        SettingsError: The answer is not a number of seconds >= 0.
+        SettingsError: The answer is not a finite number of seconds >= 0: a circuit must not stay open for ever.
     """
     seconds = recovery.open_duration(base, opening) if isinstance(recovery, Recovery) else recovery(*opening)
-    if not isinstance(seconds, int | float) or not seconds >= 0:
+    if not (_is_number(seconds) and 0 <= seconds < math.inf):
         raise SettingsError("recovery", seconds, "must return a number of seconds, 0 or more")
     return float(seconds)
