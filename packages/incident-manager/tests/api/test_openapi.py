@@ -1,0 +1,86 @@
+"""The OpenAPI document says what the service does, errors included."""
+
+from typing import Any
+
+import httpx2
+import pytest
+
+ROUTES = {
+    "POST /v1/alerts",
+    "POST /v1/ingest/alertmanager",
+    "GET /v1/incidents",
+    "POST /v1/incidents",
+    "GET /v1/incidents/{incident_id}",
+    "PATCH /v1/incidents/{incident_id}",
+    "POST /v1/incidents/{incident_id}/ack",
+    "POST /v1/incidents/{incident_id}/resolve",
+    "GET /v1/circuit-breakers",
+    "GET /v1/circuit-breakers/health",
+    "GET /v1/circuit-breakers/{name}",
+    "POST /v1/circuit-breakers/{name}/open",
+    "POST /v1/circuit-breakers/{name}/close",
+    "POST /v1/circuit-breakers/{name}/reset",
+    "POST /v1/circuit-breakers/reset-all",
+    "GET /health",
+    "GET /health/live",
+    "GET /health/ready",
+    "GET /metrics",
+}
+
+
+@pytest.fixture
+def document(client: httpx2.Client) -> Any:
+    return client.get("/openapi.json").raise_for_status().json()
+
+
+def operations(document: Any) -> dict[str, Any]:
+    return {
+        f"{method.upper()} {path}": operation
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+    }
+
+
+def test_every_route_is_described(document: Any) -> None:
+    found = operations(document)
+    assert found.keys() == ROUTES
+    for name, operation in found.items():
+        assert operation["description"], name
+
+
+def test_every_error_answer_has_the_one_shape(document: Any) -> None:
+    shape = {"$ref": "#/components/schemas/ErrorAnswer"}
+    for name, operation in operations(document).items():
+        for status, answer in operation["responses"].items():
+            if status >= "400":
+                assert answer["content"]["application/json"]["schema"] == shape, (name, status)
+    assert "HTTPValidationError" not in document["components"]["schemas"]
+
+
+def test_routes_that_use_the_database_announce_503_with_retry_after(document: Any) -> None:
+    for name, operation in operations(document).items():
+        if name.partition(" ")[2].startswith(("/v1/alerts", "/v1/ingest", "/v1/incidents")):
+            assert "Retry-After" in operation["responses"]["503"]["headers"], name
+
+
+def test_bodies_that_adapters_read_are_described_too(document: Any) -> None:
+    schemas = document["components"]["schemas"]
+    assert "dedup_key" in schemas["NativeAlert"]["properties"]
+    body = operations(document)["POST /v1/ingest/alertmanager"]["requestBody"]
+    assert body["content"]["application/json"]["schema"]["properties"].keys() >= {"alerts", "commonLabels"}
+    assert "fingerprint" in schemas["AlertmanagerAlert"]["properties"]
+
+
+def test_every_reference_leads_somewhere(document: Any) -> None:
+    def references(value: Any) -> set[str]:
+        if isinstance(value, dict):
+            own = {value["$ref"]} if isinstance(value.get("$ref"), str) else set()
+            return own.union(*(references(item) for item in value.values()))
+        return set().union(*(references(item) for item in value)) if isinstance(value, list) else set()
+
+    known = {f"#/components/schemas/{name}" for name in document["components"]["schemas"]}
+    assert references(document) <= known
+
+
+def test_page_for_people_is_served(client: httpx2.Client) -> None:
+    assert "swagger" in client.get("/docs").raise_for_status().text.lower()
