@@ -20,6 +20,7 @@ class Reply:
         body: The body.
         hang: Never answer; the connection ends when the receiver does.
         close: Close the connection without a word.
+        after: Answer when this event is set.
     """
 
     status: int = 200
@@ -27,6 +28,7 @@ class Reply:
     body: bytes = b"ok"
     hang: bool = False
     close: bool = False
+    after: asyncio.Event | None = None
 
 
 HANG = Reply(hang=True)
@@ -132,6 +134,8 @@ class HttpReceiver:
             self._changed.notify_all()
         if reply.hang:
             await asyncio.Event().wait()
+        if reply.after is not None:
+            await reply.after.wait()
         if reply.close:
             return False
         fields = {"content-length": str(len(reply.body)), **reply.headers}

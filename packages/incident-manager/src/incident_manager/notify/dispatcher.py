@@ -77,6 +77,11 @@ class Dispatcher:
         self._stopping = False
 
     @property
+    def lanes(self) -> Mapping[str, Lane]:
+        """The lanes, by destination."""
+        return self._lanes
+
+    @property
     def ready(self) -> bool:
         """Whether every lane runs and reaches the store."""
         return not self.problems() and not self._stopping and len(self._tasks) == len(self._lanes)

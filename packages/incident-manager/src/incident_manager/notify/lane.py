@@ -158,9 +158,13 @@ class Lane:
     async def _send_all(self, batch: Sequence[Delivery], lease_ends: float) -> bool:
         """Send a batch in order; False when rows of it are left."""
         for delivery in batch:
-            await self._keep_pace()
-            if self._stopping.is_set() or self._clock.monotonic() + self._policy.send_timeout > lease_ends:
+            if self._breaker.retry_after != 0:
                 return False
+            await self._keep_pace()
+            now = self._clock.monotonic()
+            if self._stopping.is_set() or now + self._policy.send_timeout > lease_ends:
+                return False
+            self._next_send = now + self._interval
             if not await self._deliver(delivery):
                 return False
         return True
@@ -168,7 +172,6 @@ class Lane:
     async def _keep_pace(self) -> None:
         while not self._stopping.is_set() and (wait := self._next_send - self._clock.monotonic()) > 0:
             await self._pause(self._stopping, wait)
-        self._next_send = self._clock.monotonic() + self._interval
 
     async def _deliver(self, delivery: Delivery) -> bool:
         """Send one and settle it; False when the breaker rejected the send."""

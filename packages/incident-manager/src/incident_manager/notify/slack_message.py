@@ -99,7 +99,7 @@ def _labels(incident: Mapping[str, Any]) -> str:
     labels = incident.get("labels")
     if not isinstance(labels, Mapping):
         return ""
-    return "\n".join(f"{key}={value}" for key, value in sorted(labels.items()))
+    return _text("\n".join(f"{key}={value}" for key, value in sorted(labels.items())))
 
 
 def _section(text: str) -> dict[str, Any]:
