@@ -1,0 +1,152 @@
+"""The commands, run as the user runs them."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from testing.live import LiveApp
+
+from incident_manager.app import create_app
+from incident_manager.settings import Settings
+
+SECRET_PATH = "T000/B000/secret"
+GOOD = f"""
+destinations:
+  ops-slack: {{type: slack, url: "https://hooks.slack.com/services/{SECRET_PATH}"}}
+  desk: {{type: webhook, url: "https://desk.example.org/hook"}}
+routes:
+  - severities: [critical, high]
+    destinations: [ops-slack]
+breakers:
+  "notify:desk": {{open_for: 7}}
+"""
+
+
+def run(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end, with wide output and an environment without settings."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("INCIDENT_MANAGER_")}
+    return subprocess.run(
+        [sys.executable, "-m", "incident_manager", *arguments],
+        cwd=folder,
+        env={**environment, "COLUMNS": "200", "NO_COLOR": "1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+@pytest.fixture(scope="module")
+def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveApp]:
+    """A running service."""
+    with LiveApp(create_app(Settings(data_dir=tmp_path_factory.mktemp("data")))) as live:
+        yield live
+
+
+def test_check_config_shows_what_the_settings_come_to_without_secrets(tmp_path: Path) -> None:
+    (tmp_path / "good.yaml").write_text(GOOD)
+    done = run("check-config", "--config", "good.yaml", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    lines = [" ".join(line.replace("│", " ").split()) for line in done.stdout.splitlines()]
+    assert "ops-slack slack hooks.slack.com P0, P1" in lines
+    assert "desk webhook desk.example.org nothing" in lines
+    assert any(line.startswith("notify:desk") and "7 s" in line for line in lines)
+    assert SECRET_PATH not in done.stdout
+    assert "The settings are good." in lines
+
+
+def test_check_config_names_everything_that_is_wrong(tmp_path: Path) -> None:
+    (tmp_path / "bad.yaml").write_text("port: high\ndestinations: {ops: {type: webhook, url: 'ftp://x'}}\n")
+    done = run("check-config", "--config", "bad.yaml", folder=tmp_path)
+    assert done.returncode == 2
+    assert "bad.yaml: port:" in done.stderr
+    assert "bad.yaml: destinations.ops.url:" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("command", ["check-config", "serve"])
+def test_settings_file_that_is_not_there(tmp_path: Path, command: str) -> None:
+    done = run(command, "--config", "nowhere.yaml", folder=tmp_path)
+    assert done.returncode == 2
+    assert "nowhere.yaml: cannot be read" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_send_test_alert_says_what_became_of_it(tmp_path: Path, live: LiveApp) -> None:
+    opened = run("send-test-alert", "--url", live.url, "--severity", "warning", folder=tmp_path)
+    assert opened.returncode == 0, opened.stderr
+    assert opened.stdout.startswith("opened: alert alt_")
+    repeated = run("send-test-alert", "--url", live.url, folder=tmp_path)
+    assert repeated.stdout.startswith("updated: ")
+    resolved = run("send-test-alert", "--url", live.url, "--resolved", folder=tmp_path)
+    assert resolved.stdout.startswith("resolved: ")
+    incident = resolved.stdout.split()[-1]
+    with live.client() as client:
+        assert client.get(f"/v1/incidents/{incident}").json()["status"] == "resolved"
+
+
+def test_send_test_alert_without_a_service(tmp_path: Path) -> None:
+    done = run("send-test-alert", "--url", "http://127.0.0.1:1", folder=tmp_path)
+    assert done.returncode == 1
+    assert "http://127.0.0.1:1 does not answer" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_send_test_alert_that_is_refused(tmp_path: Path, live: LiveApp) -> None:
+    done = run("send-test-alert", "--url", live.url, "--title", " ", folder=tmp_path)
+    assert done.returncode == 1
+    assert "answered 422" in done.stderr
+
+
+def test_send_test_alert_with_a_severity_that_is_none(tmp_path: Path) -> None:
+    done = run("send-test-alert", "--severity", "awful", folder=tmp_path)
+    assert done.returncode == 2
+    assert "--severity: 'awful' is not a severity" in done.stderr
+
+
+def test_serve_on_a_taken_port_says_so(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        done = run("serve", "--port", port, folder=tmp_path)
+    assert done.returncode == 1
+    assert f"cannot listen on 127.0.0.1 port {port}: Address already in use" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_serve_on_a_free_port_says_where_and_ends_in_order(tmp_path: Path, number: signal.Signals) -> None:
+    command = [sys.executable, "-m", "incident_manager", "serve", "--port", "0", "--data-dir", "kept/here"]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        first = process.stderr.readline()
+        assert "INFO    incident_manager.server: listening on http://127.0.0.1:" in first
+        port = int(first.rsplit(":", 1)[1])
+        socket.create_connection(("127.0.0.1", port), timeout=10).close()
+        process.send_signal(number)
+        rest = process.stderr.read()
+        assert process.wait(timeout=60) == 0
+    assert [line.split(": ", 1)[1] for line in rest.splitlines()] == ["finishing what runs, then ending", "ended"]
+    assert (tmp_path / "kept/here/incidents.db").exists()
+
+
+def test_demo_tells_the_story_and_loses_nothing(tmp_path: Path) -> None:
+    done = run("demo", folder=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    story = [
+        "is stored as incident",
+        "The receiver has the notification",
+        "The receiver dies.",
+        "The circuit notify:ops is open",
+        "The receiver is back.",
+        "The circuit notify:ops is closed.",
+        "6 alerts taken, 6 notifications arrived, 0 lost.",
+    ]
+    places = [done.stdout.find(part) for part in story]
+    assert -1 not in places
+    assert places == sorted(places)
