@@ -100,8 +100,9 @@ def _yaml(text: str, source: str) -> object:
     except ImportError:
         problem = "reading YAML needs PyYAML: pip install 'recloser[yaml]', or write the file in TOML"
         raise ConfigError(source, "", problem) from None
-    loader = yaml.SafeLoader(text)
+    loader = None
     try:
+        loader = yaml.SafeLoader(text)
         # Looked for before anything is constructed: afterwards merged keys (`<<`) could not be told from twins.
         root = loader.get_single_node()
         if root is None:
@@ -112,10 +113,12 @@ def _yaml(text: str, source: str) -> object:
         mark = error.problem_mark
         place = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
         raise ConfigError(source, "", f"is not valid YAML: {error.problem or error.context}{place}") from None
-    except yaml.YAMLError as error:
-        raise ConfigError(source, "", f"is not valid YAML: {error}") from None
+    except yaml.reader.ReaderError as error:
+        problem = f"the character {chr(error.character)!a} at position {error.position} is not allowed"
+        raise ConfigError(source, "", f"is not valid YAML: {problem}") from None
     finally:
-        loader.dispose()
+        if loader is not None:
+            loader.dispose()
 
 
 def _refuse_twins(root: yaml.Node, source: str) -> None:
