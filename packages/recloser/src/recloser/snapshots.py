@@ -11,6 +11,13 @@ from recloser.machine import Machine
 
 VERSION = 1
 
+_STATE_OF_CONTROL = {
+    Control.FORCED_OPEN: State.OPEN,
+    Control.FORCED_CLOSED: State.CLOSED,
+    Control.DISABLED: State.CLOSED,
+}
+"""The state an operator's word implies, whatever a snapshot that was edited by hand says besides."""
+
 
 class Restorable(NamedTuple):
     """A checked snapshot. `remaining` is the open time left in seconds."""
@@ -75,7 +82,7 @@ def check(snapshot: dict[str, Any], time: float) -> Restorable:
     passed = max(0.0, time - taken_at)
     return Restorable(
         name=_member(snapshot, "name", (str,), "must be text"),
-        state=State.OPEN if control is Control.FORCED_OPEN else state,
+        state=_STATE_OF_CONTROL.get(control, state),
         control=control,
         control_reason=_member(snapshot, "control_reason", (str, type(None)), "must be text or null"),
         attempt=attempt,
