@@ -25,7 +25,6 @@ async def test_lane_survives_the_outage_says_so_and_goes_on_without_a_restart(
     await work.settled(deliveries)
     await work.idle()
     assert dispatcher.ready
-    more = await work.enqueue(0)
     work.registry["database"].force_open("the disk is being replaced")
     await work.look()
     assert not dispatcher.ready

@@ -103,7 +103,7 @@ async def test_retry_after_as_a_date_is_counted_from_the_clock(receiver: HttpRec
 
 async def test_refused_connection_is_transient_and_says_so(receiver: HttpReceiver) -> None:
     await receiver.refuse()
-    with pytest.raises(TransientDeliveryError, match=f"could not connect to 127.0.0.1 port {receiver.port}"):
+    with pytest.raises(TransientDeliveryError, match=f"to 127.0.0.1 port {receiver.port}: Connection refused$"):
         await post(receiver.url)
 
 

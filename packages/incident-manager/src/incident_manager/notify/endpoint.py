@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 from collections.abc import Mapping
 from contextlib import aclosing
@@ -170,7 +171,7 @@ def _reason(exc: BaseException) -> str:
             return f": the certificate was refused ({found.verify_message})"
         if isinstance(found, ssl.SSLError):
             return f": TLS failed ({found.reason})"
-        if isinstance(found, OSError) and found.strerror:
-            return f": {found.strerror}"
+        if isinstance(found, OSError) and found.errno:
+            return f": {os.strerror(found.errno)}"
         found = found.__cause__ or found.__context__
     return ""
