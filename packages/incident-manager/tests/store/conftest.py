@@ -1,13 +1,13 @@
 """A store on a real file."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from recloser import CircuitBreaker, presets
-from recloser.testing import FakeClock
 
 from incident_manager.store.database import Store
+from recloser import CircuitBreaker, presets
+from recloser.testing import FakeClock
 
 
 @pytest.fixture
@@ -26,9 +26,6 @@ def breaker(clock: FakeClock) -> CircuitBreaker:
 def url(tmp_path: Path) -> str:
     """The address of a database that does not exist yet."""
     return f"sqlite:///{tmp_path}/data/incidents.db"
-
-
-OpenStore = Callable[..., "Store"]
 
 
 @pytest.fixture

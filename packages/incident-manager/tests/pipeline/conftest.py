@@ -1,0 +1,88 @@
+"""A pipeline on a real file, with a router that tests change."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from incident_manager.domain.incident import Incident
+from incident_manager.domain.severity import Severity
+from incident_manager.pipeline.actions import IncidentActions
+from incident_manager.pipeline.process import AlertPipeline
+from incident_manager.store.database import Store
+from recloser import CircuitBreaker, presets
+from recloser.testing import FakeClock
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    """Time that moves only when told."""
+    return FakeClock()
+
+
+@pytest.fixture
+def breaker(clock: FakeClock) -> CircuitBreaker:
+    """The breaker of the database, with the settings of the service."""
+    return CircuitBreaker("database", presets.database(), clock=clock)
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    """The address of a database that does not exist yet."""
+    return f"sqlite:///{tmp_path}/data/incidents.db"
+
+
+@pytest.fixture
+async def store(url: str, breaker: CircuitBreaker) -> AsyncIterator[Store]:
+    """An open store."""
+    opened = Store(url, breaker, busy_timeout=0.05)
+    await opened.start()
+    yield opened
+    await opened.close()
+
+
+class Routes:
+    """Sends everything to `slack`, and the worst to `pager` too; tests may change both."""
+
+    def __init__(self) -> None:
+        self.all = ["slack"]
+        self.worst = ["pager"]
+
+    def destinations_for(self, incident: Incident) -> list[str]:
+        """Return the names by severity."""
+        return [*self.all, *(self.worst if incident.severity is Severity.P0 else [])]
+
+
+class Bell:
+    """Counts how often the dispatcher would have been woken."""
+
+    def __init__(self) -> None:
+        self.rung = 0
+
+    def ring(self) -> None:
+        """Wake."""
+        self.rung += 1
+
+
+@pytest.fixture
+def routes() -> Routes:
+    """Where notifications go."""
+    return Routes()
+
+
+@pytest.fixture
+def bell() -> Bell:
+    """What is called when notifications were enqueued."""
+    return Bell()
+
+
+@pytest.fixture
+def pipeline(store: Store, routes: Routes, clock: FakeClock, bell: Bell) -> AlertPipeline:
+    """The pipeline of alerts."""
+    return AlertPipeline(store, routes, clock, bell.ring)
+
+
+@pytest.fixture
+def actions(store: Store, routes: Routes, clock: FakeClock, bell: Bell) -> IncidentActions:
+    """What people do."""
+    return IncidentActions(store, routes, clock, bell.ring)
