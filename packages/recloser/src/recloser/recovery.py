@@ -60,7 +60,7 @@ def _check_jitter(jitter: float) -> None:
 
 def _random() -> float:
     # By name, so that a pickled strategy draws from the random numbers of the process that unpickles it.
-    return random.random()
+    return random.random()  # noqa: S311 - jitter is no secret
 
 
 @dataclass(frozen=True, kw_only=True)
