@@ -33,6 +33,7 @@ from recloser import (
 )
 from recloser.testing import FakeClock
 
+ALL_BUT_CALLS = [StateChanged, CallRejected, ControlChanged, ControlChanged, BreakerReset, StateChanged]
 DIAGRAM = {
     (State.CLOSED, State.OPEN),
     (State.OPEN, State.HALF_OPEN),
