@@ -172,6 +172,8 @@ class Settings:
         _seconds("open_for", self.open_for, zero=True)
         _seconds("half_open_timeout", self.half_open_timeout)
         _seconds("max_retry_after", self.max_retry_after)
+        if not isinstance(self.count_in_flight_slow_calls, bool):
+            raise SettingsError("count_in_flight_slow_calls", self.count_in_flight_slow_calls, "must be True or False")
         if not isinstance(self.window, CountWindow | TimeWindow):
             raise SettingsError("window", self.window, "must be a CountWindow or a TimeWindow")
         if not isinstance(self.recovery, Recovery) and not callable(self.recovery):
