@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 PORT ?= 8080
 DATA_DIR ?= ./data
+CONFIG ?=
 BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null || echo $(BIN)/uv)
 PROJECTS := packages/recloser/pyproject.toml packages/incident-manager/pyproject.toml
@@ -29,8 +30,8 @@ $(VENV)/.dev: $(BIN)/python locks/dev.txt $(PROJECTS)
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation $(EDITABLE)
 	@touch $@ $(VENV)/.run
 
-serve: $(VENV)/.run ## Install what is needed and run the incident manager on http://127.0.0.1:8080 (PORT, DATA_DIR)
-	$(BIN)/incident-manager serve --port $(PORT) --data-dir $(DATA_DIR)
+serve: $(VENV)/.run ## Install what is needed and run the incident manager on http://127.0.0.1:8080 (PORT, DATA_DIR, CONFIG)
+	$(BIN)/incident-manager serve --port $(PORT) --data-dir $(DATA_DIR) $(if $(CONFIG),--config $(CONFIG))
 
 test: $(VENV)/.dev ## Install what the tests need, real servers included, and run all tests
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
