@@ -34,11 +34,16 @@ class _Server(ThreadingHTTPServer):
 
 
 class Receiver:
-    """Answers every POST with ``status`` and remembers it. Header names are lower case."""
+    """Answers every POST with ``status`` and remembers it. Header names are lower case.
+
+    While `gate` is cleared it takes requests and answers none.
+    """
 
     def __init__(self, status: int = 200) -> None:
         self.status = status
         self.port = free_port()
+        self.gate = threading.Event()
+        self.gate.set()
         self._requests: list[Received] = []
         self._changed = threading.Condition()
         self._server: socketserver.BaseServer | None = None
@@ -72,6 +77,7 @@ class Receiver:
                 body = self.rfile.read(int(self.headers.get("content-length", "0")))
                 headers = {name.lower(): value for name, value in self.headers.items()}
                 receiver._remember(Received(self.path, headers, body))
+                receiver.gate.wait(timeout=60)
                 self.send_response(receiver.status)
                 self.send_header("content-length", "0")
                 self.end_headers()

@@ -1,5 +1,7 @@
 """The incident manager itself as a server under test: the real command in a real process."""
 
+import os
+import signal
 import socket
 import sys
 import time
@@ -32,6 +34,15 @@ class IncidentManager(Server):
     def url(self) -> str:
         """The address of the API."""
         return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def exit_code(self) -> int | None:
+        """How the process of the last start ended; None while it runs, negative for a signal."""
+        return None if self._process is None else self._process.poll()
+
+    def terminate(self) -> None:
+        """Send SIGTERM and do not wait for the end."""
+        os.kill(self.pid, signal.SIGTERM)
 
     def client(self, timeout: float = 30.0) -> httpx2.Client:
         """A client of the API; close it after use."""

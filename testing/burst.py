@@ -1,0 +1,72 @@
+"""Many senders at once, each with alerts of its own, who remember what was answered."""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+
+@dataclass
+class Burst:
+    """Posts different alerts from ``senders`` connections until the service is gone."""
+
+    url: str
+    senders: int = 24
+    accepted: dict[str, str] = field(default_factory=dict)
+    """Titles by incident, of the alerts that were answered 202."""
+    other_answers: list[int] = field(default_factory=list)
+    unanswered: int = 0
+    _changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def run(self, count: int, interrupt: Callable[[], None]) -> None:
+        """Send; after ``count`` alerts were accepted, interrupt the service while the sending goes on."""
+        tasks = [asyncio.create_task(self._send(sender)) for sender in range(self.senders)]
+        async with asyncio.timeout(120):
+            while len(self.accepted) < count:
+                self._changed.clear()
+                await self._changed.wait()
+            await asyncio.to_thread(interrupt)
+            await asyncio.gather(*tasks)
+
+    async def _send(self, sender: int) -> None:
+        async with httpx2.AsyncClient(base_url=self.url, timeout=60) as client:
+            number = 0
+            while True:
+                title = f"sender {sender} alert {number}"
+                try:
+                    answer = await client.post("/v1/alerts", json={"title": title, "dedup_key": title})
+                except httpx2.TransportError:
+                    self.unanswered += 1
+                    return
+                if answer.status_code == 202:
+                    self.accepted[answer.json()["alerts"][0]["incident_id"]] = title
+                else:
+                    self.other_answers.append(answer.status_code)
+                self._changed.set()
+                number += 1
+
+
+def all_incidents(client: httpx2.Client) -> dict[str, Any]:
+    """Every incident of the service, by id."""
+    found: dict[str, Any] = {}
+    cursor: str | None = None
+    while True:
+        params: dict[str, Any] = {"limit": 200} | ({"cursor": cursor} if cursor else {})
+        page = client.get("/v1/incidents", params=params).raise_for_status().json()
+        found |= {incident["id"]: incident for incident in page["incidents"]}
+        cursor = page["next_cursor"]
+        if cursor is None:
+            return found
+
+
+def integrity(folder: Path) -> str:
+    """What SQLite says of the database: "ok", or what is wrong."""
+    connection = sqlite3.connect(folder / "data/incidents.db")
+    try:
+        return str(connection.execute("PRAGMA integrity_check").fetchone()[0])
+    finally:
+        connection.close()
