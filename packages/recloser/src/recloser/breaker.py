@@ -197,12 +197,17 @@ class CircuitBreaker:
     @property
     def idle(self) -> bool:
         """Whether forgetting it loses nothing: evictable, and without a failure in its window."""
-        return self._controller.operate(Machine.is_idle)
+        return self._controller.look(Machine.is_idle)
 
     @property
     def evictable(self) -> bool:
         """Whether it is automatic, closed and has no call in flight."""
-        return self._controller.operate(Machine.is_evictable)
+        return self._controller.look(Machine.is_evictable)
+
+    @property
+    def retirable(self) -> bool:
+        """Whether it is automatic, has no call in flight and would admit one."""
+        return self._controller.look(Machine.is_retirable)
 
     def stats(self) -> Stats:
         """A consistent reading of everything it knows."""

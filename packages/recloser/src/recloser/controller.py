@@ -51,17 +51,12 @@ class Controller:
         """The settings in force."""
         return self._machine.settings
 
-    # The hot path: no ticket is written for a call that is admitted while closed and succeeds in time.
-
-    def enter(self) -> int:
-        """Admit a call on the hot path; its generation, or a negative number: then use `admit`."""
-        with self.lock:
-            return self.kernel.enter()
+    # The hot path: no ticket is written for a call that is admitted while closed and succeeds in time. Who admits one
+    # reads `kernel.hot_generation` and, unless it is negative, appends to `kernel.hot_calls`.
 
     def leave(self, generation: int, started: float) -> None:
         """A call on the hot path returned."""
         kernel = self.kernel
-        rule = opening = None
         with self.lock:
             now = self.now()
             duration = now - started
@@ -76,7 +71,7 @@ class Controller:
         if hot:
             self._announce(generation, opening)
         else:
-            self.settle(Ticket(generation, started), SUCCESS)
+            self.settle(Ticket(generation, started, hot=True), SUCCESS)
 
     # Every other call
 
@@ -94,7 +89,7 @@ class Controller:
                 decision = machine.admit(self.now())
                 admitted = isinstance(decision, Ticket)
                 opening = self._collect()
-                if opening is None or admitted:
+                if self.events.wants_rejections and (opening is None or admitted):
                     self._note_rejection(decision)
                 generation, last_failure = machine.generation, machine.last_failure
             if opening is None:
@@ -168,6 +163,14 @@ class Controller:
         self._announce(generation, opening)
         return result
 
+    def look(self, question: Callable[[Machine, float], T]) -> T:
+        """Answer `question(machine, now)` as things stand.
+
+        Unlike `operate` it changes nothing, so that no listener and no strategy runs: the caller may hold a lock.
+        """
+        with self.lock:
+            return question(self._machine, self.now())
+
     def after_fork(self) -> None:
         """In a forked child: calls in flight and events in delivery belong to the parent."""
         self._abandoned.clear()
@@ -194,8 +197,6 @@ class Controller:
             self._settle(self._abandoned.popleft(), RELEASED)
 
     def _note_rejection(self, decision: Ticket | Refusal) -> None:
-        if not self.events.wants_rejections:
-            return
         refusal = decision.shadow_of if isinstance(decision, Ticket) else decision
         if refusal is not None:
             self.events.append(

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 from recloser import forks
 from recloser.breaker import CircuitBreaker
 from recloser.errors import SettingsError
-from recloser.events import Control
-from recloser.settings import Settings
+from recloser.settings import Settings, check_seconds
 
 if TYPE_CHECKING:
     from recloser.registry import Registry
@@ -47,8 +46,8 @@ class KeyedBreakers:
     ) -> None:
         if isinstance(max_breakers, bool) or not isinstance(max_breakers, int) or max_breakers < 1:
             raise SettingsError("max_breakers", max_breakers, "must be a whole number, 1 or more")
-        if retire_after is not None and not retire_after > 0:
-            raise SettingsError("retire_after", retire_after, "must be seconds greater than 0, or None")
+        if retire_after is not None:
+            check_seconds("retire_after", retire_after)
         self.name = name
         self.settings = settings
         self.max_breakers = max_breakers
@@ -88,8 +87,7 @@ class KeyedBreakers:
         for key, (breaker, used) in list(self._used.items()):
             if now - used < self.retire_after:
                 return  # the rest was used later
-            stats = breaker.stats()
-            if stats.control is Control.AUTOMATIC and not stats.in_flight and stats.retry_after == 0.0:
+            if breaker.retirable:
                 self._forget(key)
 
     def _evict(self) -> None:

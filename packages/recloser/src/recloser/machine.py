@@ -37,16 +37,18 @@ class Ticket:
     Attributes:
         generation: The generation that admitted it.
         started: When, in monotonic seconds.
+        hot: True when it was admitted on the hot path, and its ticket written later.
         shadow_of: The refusal it would have met, when it went through only because of shadow mode.
         settled: True once its outcome is known; it never is again.
         latency: Seconds to the first item of a stream; None to measure to the end.
         slow_token: Place in the window of a call that was counted as slow while it ran.
     """
 
-    __slots__ = ("__weakref__", "generation", "latency", "settled", "shadow_of", "slow_token", "started")
+    __slots__ = ("__weakref__", "generation", "hot", "latency", "settled", "shadow_of", "slow_token", "started")
 
-    def __init__(self, generation: int, started: float, shadow_of: Refusal | None = None) -> None:
+    def __init__(self, generation: int, started: float, shadow_of: Refusal | None = None, *, hot: bool = False) -> None:
         self.generation = generation
+        self.hot = hot
         self.started = started
         self.shadow_of = shadow_of
         self.settled = False
@@ -130,7 +132,7 @@ class Machine:
             return self._probe(now)
         if self.control is Control.OBSERVE_ONLY:
             self.observed_rejections += 1
-            self.kernel.in_flight += 1
+            self.kernel.tickets += 1
             return Ticket(self.generation, now, shadow_of=refusal)
         if self._opening is None:  # else the caller works the open time out and asks again
             self.rejected[refusal.reason] = self.rejected.get(refusal.reason, 0) + 1
@@ -154,7 +156,7 @@ class Machine:
 
     def _closed_ticket(self, now: float) -> Ticket:
         ticket = Ticket(self.generation, now)
-        self.kernel.in_flight += 1
+        self.kernel.tickets += 1
         if self.settings.count_in_flight_slow_calls:
             self._running[ticket] = None
         return ticket
@@ -163,7 +165,7 @@ class Machine:
         if self.state is State.OPEN:
             self._half_open(now)
         ticket = Ticket(self.generation, now)
-        self.kernel.in_flight += 1
+        self.kernel.tickets += 1
         self._probes.add(ticket)
         return ticket
 
@@ -195,7 +197,10 @@ class Machine:
     def _finish(self, ticket: Ticket, verdict: Verdict, now: float) -> Settled:
         ticket.settled = True
         if ticket.generation > self._abandoned_generation:
-            self.kernel.in_flight -= 1
+            if ticket.hot:
+                self.kernel.hot_calls.pop()
+            else:
+                self.kernel.tickets -= 1
         self._running.pop(ticket, None)
         duration = max(0.0, now - ticket.started) if ticket.latency is None else ticket.latency
         outcome = verdict.outcome
@@ -257,7 +262,7 @@ class Machine:
         hung = any(ticket.started <= self.changed_at for ticket in self._probes)
         for ticket in self._probes:
             ticket.settled = True
-            self.kernel.in_flight -= 1
+            self.kernel.tickets -= 1
             self.kernel.count(Outcome.EXPIRED, 0.0)
         self._probes.clear()
         if hung:
@@ -441,6 +446,10 @@ class Machine:
         """Whether forgetting this machine admits no call that it would reject, and orphans none."""
         return self.state is State.CLOSED and self.control is Control.AUTOMATIC and not self.kernel.in_flight
 
+    def is_retirable(self, now: float) -> bool:
+        """Whether it may be forgotten when nobody has used it for long: it rejects nothing, and orphans no call."""
+        return self.control is Control.AUTOMATIC and not self.kernel.in_flight and self.retry_after(now) == 0.0
+
     def is_idle(self, now: float) -> bool:
         """Whether forgetting it loses nothing at all: it is evictable and remembers no failure."""
         remembers = self.kernel.consecutive_failures or self.kernel.failure_rate(now)
@@ -481,7 +490,8 @@ class Machine:
         self._announce()
         self.changes.clear()
         self._abandoned_generation = self.generation
-        self.kernel.in_flight = 0
+        self.kernel.hot_calls.clear()
+        self.kernel.tickets = 0
         if self.state is State.HALF_OPEN:
             self.open_until = now
             self._change(State.OPEN, now, "half_open_inconclusive", open_for=0.0)

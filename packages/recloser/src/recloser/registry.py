@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -109,15 +110,41 @@ class Group:
     def get_or_create(self, name: str, **overrides: Any) -> CircuitBreaker:
         """The breaker of this name, made from the group's settings and the overrides if there is none.
 
+        Tags are added to the group's. Without overrides a breaker of the group is taken as it is.
+
         Raises:
             DuplicateBreakerError: It exists with other settings.
             SettingsError: An override was refused.
         """
+        known = self._registry.get(name)
+        if not overrides and known is not None and self._holds(known):
+            return known
+        if "tags" in overrides:
+            overrides["tags"] = {**self.settings.tags, **overrides["tags"]}
         return self._registry.get_or_create(name, self.settings.replace(**overrides))
+
+    def _holds(self, breaker: CircuitBreaker) -> bool:
+        return breaker.settings.tags.get("group") == self.name
 
     def select(self) -> Selection:
         """The group's breakers."""
-        return Selection([item for item in self._registry if item.settings.tags.get("group") == self.name])
+        return Selection([breaker for breaker in self._registry if self._holds(breaker)])
+
+
+class _Listening:
+    """One listener of all breakers. Those that are forgotten everywhere else are not kept for it."""
+
+    def __init__(self, listener: Listener, kinds: tuple[type[Event], ...]) -> None:
+        self._listener = listener
+        self._kinds = kinds
+        self._removers: weakref.WeakKeyDictionary[CircuitBreaker, Callable[[], None]] = weakref.WeakKeyDictionary()
+
+    def start(self, breaker: CircuitBreaker) -> None:
+        self._removers[breaker] = breaker.add_listener(self._listener, self._kinds)
+
+    def stop(self) -> None:
+        for remover in list(self._removers.values()):
+            remover()
 
 
 class Registry:
@@ -133,9 +160,10 @@ class Registry:
         self.clock = clock or SystemClock()
         self.lock = threading.Lock()
         self._breakers: dict[str, CircuitBreaker] = {}
+        self._asked: dict[str, Settings] = {}  # what each was made with, whatever it has been reconfigured to
         self._groups: dict[str, Group] = {}
         self._keyed: dict[str, KeyedBreakers] = {}
-        self._listeners: list[tuple[Listener, tuple[type[Event], ...], list[Callable[[], None]]]] = []
+        self._listeners: list[_Listening] = []
         forks.register(self, outer=True)
 
     def get_or_create(self, name: str, settings: Settings | None = None) -> CircuitBreaker:
@@ -146,7 +174,7 @@ class Registry:
             settings: Its settings; None takes what exists, else the registry's.
 
         Raises:
-            DuplicateBreakerError: It exists with other settings.
+            DuplicateBreakerError: It exists, and neither was made with these settings nor has them now.
         """
         breaker = self._breakers.get(name)
         if breaker is None:
@@ -154,7 +182,7 @@ class Registry:
                 breaker = self._breakers.get(name)
                 if breaker is None:
                     return self._add(CircuitBreaker(name, settings or self.settings, clock=self.clock))
-        if settings is not None and breaker.settings != settings:
+        if settings is not None and settings not in (self._asked.get(name), breaker.settings):
             raise DuplicateBreakerError(name)
         return breaker
 
@@ -171,9 +199,10 @@ class Registry:
             return breaker if known is breaker else self._add(breaker)
 
     def _add(self, breaker: CircuitBreaker) -> CircuitBreaker:
-        for listener, kinds, removers in self._listeners:
-            removers.append(breaker.add_listener(listener, kinds))
+        for listening in self._listeners:
+            listening.start(breaker)
         self._breakers[breaker.name] = breaker
+        self._asked[breaker.name] = breaker.settings
         return breaker
 
     def remove(self, name: str) -> CircuitBreaker:
@@ -184,6 +213,7 @@ class Registry:
         """
         with self.lock:
             breaker = self._breakers.pop(name, None)
+            self._asked.pop(name, None)
         if breaker is None:
             raise UnknownBreakerError(name, nearest(name, self._breakers))
         return breaker
@@ -221,8 +251,8 @@ class Registry:
         Raises:
             SettingsError: An override was refused, or the group exists with other settings.
         """
-        tags = {**self.settings.tags, **overrides.pop("tags", {}), "group": name}
-        settings = self.settings.replace(**overrides, tags=tags)
+        tags = {**self.settings.tags, **overrides.get("tags", {}), "group": name}
+        settings = self.settings.replace(**{**overrides, "tags": tags})
         with self.lock:
             known = self._groups.setdefault(name, Group(self, name, settings))
         if overrides and known.settings != settings:
@@ -246,7 +276,8 @@ class Registry:
             if known is None:
                 known = self._keyed[name] = KeyedBreakers(self, name, chosen, **bounds)
                 return known
-        if settings is not None and known.settings != settings:
+        given = {**bounds} if settings is None else {**bounds, "settings": settings}
+        if any(getattr(known, field) != value for field, value in given.items()):
             raise DuplicateBreakerError(name)
         return known
 
@@ -281,16 +312,16 @@ class Registry:
             A function that removes the listener from all of them.
         """
         with self.lock:
-            removers = [breaker.add_listener(listener, kinds) for breaker in self._breakers.values()]
-            entry = (listener, kinds, removers)
-            self._listeners.append(entry)
+            listening = _Listening(listener, kinds)
+            for breaker in self._breakers.values():
+                listening.start(breaker)
+            self._listeners.append(listening)
 
         def remove() -> None:
             with self.lock:
-                if entry in self._listeners:
-                    self._listeners.remove(entry)
-            for remover in removers:
-                remover()
+                if listening in self._listeners:
+                    self._listeners.remove(listening)
+                listening.stop()
 
         return remove
 

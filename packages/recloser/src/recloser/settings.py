@@ -22,7 +22,12 @@ def _count(name: str, value: object, *, at_least: int = 1) -> None:
         raise SettingsError(name, value, f"must be a whole number, {at_least} or more")
 
 
-def _seconds(name: str, value: object, *, zero: bool = False) -> None:
+def check_seconds(name: str, value: object, *, zero: bool = False) -> None:
+    """Refuse what is not a finite number of seconds.
+
+    Raises:
+        SettingsError: It is not, or is negative, or is 0 though `zero` is not allowed.
+    """
     rule = f"must be a finite number of seconds, {'0 or more' if zero else 'greater than 0'}"
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise SettingsError(name, value, rule)
@@ -64,7 +69,7 @@ class TimeWindow:
     buckets: int = 10
 
     def __post_init__(self) -> None:
-        _seconds("window.duration", self.duration)
+        check_seconds("window.duration", self.duration)
         _count("window.buckets", self.buckets, at_least=2)
         if self.buckets > 1_000:
             raise SettingsError("window.buckets", self.buckets, "must be at most 1,000")
@@ -166,12 +171,12 @@ class Settings:
             if getattr(self, name) is not None:
                 _ratio(name, getattr(self, name))
         if self.slow_call_duration is not None:
-            _seconds("slow_call_duration", self.slow_call_duration)
+            check_seconds("slow_call_duration", self.slow_call_duration)
         for name in ("minimum_calls", "half_open_max_calls", "success_threshold"):
             _count(name, getattr(self, name))
-        _seconds("open_for", self.open_for, zero=True)
-        _seconds("half_open_timeout", self.half_open_timeout)
-        _seconds("max_retry_after", self.max_retry_after)
+        check_seconds("open_for", self.open_for, zero=True)
+        check_seconds("half_open_timeout", self.half_open_timeout)
+        check_seconds("max_retry_after", self.max_retry_after)
         if not isinstance(self.count_in_flight_slow_calls, bool):
             raise SettingsError("count_in_flight_slow_calls", self.count_in_flight_slow_calls, "must be True or False")
         if not isinstance(self.window, CountWindow | TimeWindow):
