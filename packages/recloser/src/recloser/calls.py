@@ -71,12 +71,14 @@ def bare(controller: Controller, fn: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _function(controller: Controller, fn: Callable[..., Any]) -> Callable[..., Any]:
-    enter, leave, now, kernel = controller.enter, controller.leave, controller.now, controller.kernel
+    leave, now, kernel = controller.leave, controller.now, controller.kernel
+    enter = kernel.hot_calls.append
 
     def protected(*args: Any, **kwargs: Any) -> Any:
-        generation = enter()
+        generation = kernel.hot_generation
         if generation < 0:
             return _call(take_permit(controller), fn, args, kwargs)
+        enter(None)
         started = now()
         try:
             result = fn(*args, **kwargs)
@@ -119,12 +121,14 @@ async def _finish(permit: Permit, pending: Awaitable[Any]) -> Any:
 
 
 def _coroutine(controller: Controller, fn: Callable[..., Awaitable[Any]]) -> Callable[..., Any]:
-    enter, leave, now, kernel = controller.enter, controller.leave, controller.now, controller.kernel
+    leave, now, kernel = controller.leave, controller.now, controller.kernel
+    enter = kernel.hot_calls.append
 
     async def protected(*args: Any, **kwargs: Any) -> Any:
-        generation = enter()
+        generation = kernel.hot_generation
         if generation < 0:
             return await _call_async(take_permit(controller), fn, args, kwargs)
+        enter(None)
         started = now()
         try:
             result = await fn(*args, **kwargs)

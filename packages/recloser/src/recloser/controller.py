@@ -44,7 +44,7 @@ class Controller:
         self._machine = Machine(settings, self.now())
         self.kernel = self._machine.kernel
         self._abandoned: deque[Ticket] = deque()
-        forks.register(self)
+        forks.register(self, forks.BREAKER)
 
     @property
     def settings(self) -> Settings:

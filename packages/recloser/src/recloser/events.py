@@ -225,12 +225,13 @@ class EventQueue:
 
     def deliver(self) -> None:
         """Deliver what is queued. Called without any lock held; may be called again from a listener."""
-        while self._pending and self._delivering.acquire(blocking=False):
+        delivering = self._delivering  # a listener may fork: the child then has another one
+        while self._pending and delivering.acquire(blocking=False):
             try:
                 while self._pending:
                     self._deliver_one(self._pending.popleft())
             finally:
-                self._delivering.release()
+                delivering.release()
 
     def _deliver_one(self, event: Event) -> None:
         for subscription in self._subscriptions:

@@ -18,24 +18,35 @@ class ForkAware(Protocol):
         ...
 
 
-# Outer locks (registries) are taken before inner ones (breakers), in the order in which the library nests them.
-_outer: weakref.WeakSet[ForkAware] = weakref.WeakSet()
-_inner: weakref.WeakSet[ForkAware] = weakref.WeakSet()
-_mutex = threading.Lock()
+KEYED, REGISTRY, BREAKER = range(3)
+"""What owns a lock, in the order in which the library nests them."""
+
+_owners: tuple[weakref.WeakSet[ForkAware], ...] = tuple(weakref.WeakSet() for _ in (KEYED, REGISTRY, BREAKER))
+_mutex = threading.Lock()  # the innermost of all: an owner may be made while outer locks are held
 _held: list[ForkAware] = []
 
 
-def register(owner: ForkAware, *, outer: bool = False) -> None:
+def register(owner: ForkAware, level: int) -> None:
     """Protect `owner.lock` over forks, for as long as the owner lives."""
     with _mutex:
-        (_outer if outer else _inner).add(owner)
+        _owners[level].add(owner)
 
 
 def _before() -> None:
-    _mutex.acquire()
-    for owner in [*_outer, *_inner]:
-        owner.lock.acquire()
-        _held.append(owner)
+    while True:
+        with _mutex:
+            held = [owner for level in _owners for owner in level]
+        for owner in held:
+            owner.lock.acquire()
+        _mutex.acquire()
+        known = set(map(id, held))
+        if all(id(owner) in known for level in _owners for owner in level):
+            break
+        # Another thread made an owner meanwhile. Its lock has its place in the order: begin again.
+        _mutex.release()
+        for owner in held:
+            owner.lock.release()
+    _held.extend(held)
 
 
 def _after_in_parent() -> None:

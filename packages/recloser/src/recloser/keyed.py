@@ -55,7 +55,7 @@ class KeyedBreakers:
         self.lock = threading.Lock()
         self._registry = registry
         self._used: OrderedDict[Hashable, tuple[CircuitBreaker, float]] = OrderedDict()
-        forks.register(self, outer=True)
+        forks.register(self, forks.KEYED)
 
     def get(self, key: Hashable) -> CircuitBreaker:
         """The breaker of this key, made if there is none."""

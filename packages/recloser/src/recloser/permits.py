@@ -164,4 +164,4 @@ def take_permit(controller: Controller) -> Permit:
 
 def hot_permit(controller: Controller, generation: int, started: float) -> Permit:
     """The permit of a call that was admitted on the hot path and turns out to need one."""
-    return Permit(controller, Ticket(generation, started))
+    return Permit(controller, Ticket(generation, started, hot=True))

@@ -164,7 +164,7 @@ class Registry:
         self._groups: dict[str, Group] = {}
         self._keyed: dict[str, KeyedBreakers] = {}
         self._listeners: list[_Listening] = []
-        forks.register(self, outer=True)
+        forks.register(self, forks.REGISTRY)
 
     def get_or_create(self, name: str, settings: Settings | None = None) -> CircuitBreaker:
         """The breaker of this name, made if there is none.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
+from collections import deque
 
 from recloser.outcomes import Outcome
 from recloser.settings import Settings
@@ -35,16 +36,19 @@ class Kernel:
         "counts",
         "duration_sum",
         "histogram",
+        "hot_calls",
         "hot_generation",
-        "in_flight",
         "judges_results",
         "slow_after",
+        "tickets",
         "window",
     )
 
     def __init__(self, settings: Settings) -> None:
         self.hot_generation = 0
-        self.in_flight = 0
+        # One item per hot call in flight: appending and popping are atomic, so that entering needs no lock.
+        self.hot_calls: deque[None] = deque()
+        self.tickets = 0
         self.counts = dict.fromkeys(Outcome, 0)
         self.histogram = [0] * (len(BUCKET_BOUNDS) + 1)
         self.duration_sum = 0.0
@@ -67,25 +71,23 @@ class Kernel:
             self.window = resize(self.window, new.window, now)
         self._apply(new)
 
-    def enter(self) -> int:
-        """Admit a call on the hot path; its generation, or a negative number when the machine must decide."""
-        generation = self.hot_generation
-        if generation >= 0:
-            self.in_flight += 1
-        return generation
+    @property
+    def in_flight(self) -> int:
+        """Calls admitted and not settled, with and without a ticket."""
+        return len(self.hot_calls) + self.tickets
 
     def succeed(self, duration: float, now: float) -> str | None:
         """A call of the hot generation succeeded in time; the rule that opens the circuit all the same, or None.
 
         A success can open it: it may be the call that fills `minimum_calls`.
         """
-        self.in_flight -= 1
+        self.hot_calls.pop()
         self.counts[_SUCCESS] += 1
         self.histogram[bisect_left(BUCKET_BOUNDS, duration)] += 1
         self.duration_sum += duration
         self.consecutive_failures = 0
         window = self.window
-        window.record(False, False, now)
+        window.succeed(now)
         return self.broken_rule() if window.failures or window.slow else None
 
     def count(self, outcome: Outcome, duration: float) -> None:
