@@ -1,6 +1,7 @@
 """Many senders at once, each with alerts of its own, who remember what was answered."""
 
 import asyncio
+import secrets
 import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ class Burst:
 
     url: str
     senders: int = 24
+    name: str = field(default_factory=lambda: f"burst {secrets.token_hex(4)}")
     accepted: dict[str, str] = field(default_factory=dict)
     """Titles by incident, of the alerts that were answered 202."""
     other_answers: list[int] = field(default_factory=list)
@@ -36,7 +38,7 @@ class Burst:
         async with httpx2.AsyncClient(base_url=self.url, timeout=60) as client:
             number = 0
             while True:
-                title = f"sender {sender} alert {number}"
+                title = f"{self.name} {sender}-{number}"
                 try:
                     answer = await client.post("/v1/alerts", json={"title": title, "dedup_key": title})
                 except httpx2.TransportError:

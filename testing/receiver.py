@@ -66,8 +66,15 @@ class Receiver:
                 raise TimeoutError(f"{len(self._requests)} of {count} requests came within {timeout} s")
             return list(self._requests)
 
+    def forget(self) -> None:
+        """Remember nothing of what came so far."""
+        with self._changed:
+            self._requests.clear()
+
     def start(self) -> Self:
         """Listen, on the same port as before."""
+        if self._server is not None:
+            return self
         receiver = self
 
         class Handler(BaseHTTPRequestHandler):
