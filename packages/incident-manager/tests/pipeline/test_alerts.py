@@ -3,27 +3,29 @@
 import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import pytest
 from sqlalchemy import text
 
 from incident_manager.domain.alert import Alert, AlertStatus, new_alert
 from incident_manager.domain.delivery import Delivery, NotificationEvent
-from incident_manager.domain.errors import StoreUnavailableError
+from incident_manager.domain.errors import DuplicateOpenIncidentError, StoreUnavailableError
 from incident_manager.domain.incident import Incident, Status
-from incident_manager.domain.lifecycle import Edit
+from incident_manager.domain.lifecycle import Edit, open_from_alert
 from incident_manager.domain.severity import Severity
 from incident_manager.domain.timeline import TimelineKind
 from incident_manager.ingest.alertmanager import parse_alertmanager
 from incident_manager.pipeline.actions import IncidentActions
 from incident_manager.pipeline.correlate import Accepted, Action
 from incident_manager.pipeline.process import AlertPipeline
-from incident_manager.store.database import Store
+from incident_manager.store.database import Store, Work
 from incident_manager.store.paging import IncidentFilter
 from incident_manager.store.repository import UnitOfWork
 from recloser import CircuitBreaker
 from recloser.testing import FakeClock
+
+T = TypeVar("T")
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -123,6 +125,39 @@ async def test_identical_alerts_at_two_processes_are_one_incident(
     [incident] = await incidents(store)
     assert incident.alert_count == 20
     assert await owed(store, incident) == [("slack", "triggered")]
+
+
+class RacedStore(Store):
+    """Another process opens the incident first, as PostgreSQL lets happen: it tells so at the insert."""
+
+    races = 1
+
+    async def run(self, work: Work[T]) -> T:
+        if self.races:
+            self.races -= 1
+            first = alert()
+            opened, _ = open_from_alert(first)
+            if not await self.read(lambda unit: unit.find_open(first.fingerprint)):
+                await super().run(lambda unit: unit.insert(opened))
+            raise DuplicateOpenIncidentError(first.fingerprint)
+        return await super().run(work)
+
+
+async def test_an_incident_that_another_process_opened_first_is_joined(
+    url: str, routes: Any, clock: FakeClock, breaker: CircuitBreaker
+) -> None:
+    store = RacedStore(url, breaker)
+    await store.start()
+    try:
+        [accepted] = await AlertPipeline(store, routes, clock).accept([alert(minutes=1)])
+        [incident] = await incidents(store)
+        assert (accepted.action, incident.alert_count) == (Action.UPDATED, 2)
+        store.races = 99
+        with pytest.raises(DuplicateOpenIncidentError):
+            await AlertPipeline(store, routes, clock).accept([alert(minutes=2)])
+        assert store.races == 99 - 3, "it does not try for ever"
+    finally:
+        await store.close()
 
 
 async def test_different_alerts_at_once_are_different_incidents(pipeline: AlertPipeline, store: Store) -> None:
@@ -342,7 +377,7 @@ async def test_a_request_that_cannot_be_stored_takes_no_other_with_it(pipeline: 
         return_exceptions=True,
     )
     assert [type(outcome) for outcome in outcomes] == [list, list, UnicodeEncodeError, list]
-    assert [one.title for one in await incidents(store)] == ["a", "b", "c"]
+    assert {one.title for one in await incidents(store)} == {"a", "b", "c"}
 
 
 async def test_a_caller_that_gives_up_disturbs_nobody(pipeline: AlertPipeline, store: Store) -> None:

@@ -82,8 +82,12 @@ class Correlation:
         return [(draft.incident, draft.stored.version) for draft in self.drafts if draft.stored is not None]
 
     def opened(self) -> Iterable[Incident]:
-        """Give the incidents to be inserted."""
-        return [draft.incident for draft in self.drafts if draft.stored is None]
+        """Give the incidents to be inserted, in an order that is the same for everybody.
+
+        Two processes that open the same incidents then wait one for the other, and not each for the other.
+        """
+        new = [draft.incident for draft in self.drafts if draft.stored is None]
+        return sorted(new, key=lambda incident: incident.fingerprint)
 
     def _open_new(self, alert: Alert) -> Accepted:
         incident, entries = open_from_alert(alert)

@@ -22,6 +22,9 @@ logger = logging.getLogger(__name__)
 GROUP_LIMIT = 500
 """Alerts of different requests that share one transaction at most."""
 
+ATTEMPTS = 3
+"""Transactions tried for one group while other processes keep opening the incidents it is about to open."""
+
 
 def nobody() -> None:
     """Wake nobody."""
@@ -61,12 +64,15 @@ class AlertPipeline:
         return await self._requests.submit(alerts) if alerts else []
 
     async def _accept_all(self, requests: Sequence[Sequence[Alert]]) -> list[list[Accepted]]:
-        try:
-            outcomes, enqueued = await self._store.run(lambda unit: self._work(unit, requests))
-        except DuplicateOpenIncidentError:
-            # Another process opened the incident between our look-up and our insert; now the look-up finds it.
-            logger.info("an incident was opened by another process at the same moment; merging into it")
-            outcomes, enqueued = await self._store.run(lambda unit: self._work(unit, requests))
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                outcomes, enqueued = await self._store.run(lambda unit: self._work(unit, requests))
+                break
+            except DuplicateOpenIncidentError:
+                # Another process opened the incident between our look-up and our insert; the next look-up finds it.
+                if attempt == ATTEMPTS:
+                    raise
+                logger.info("another process opened an incident at the same moment; looking again")
         if enqueued:
             self._on_enqueued()
         return outcomes
