@@ -13,6 +13,7 @@ from incident_manager.api.errors import install_error_handlers
 from incident_manager.api.limits import BodyLimit
 from incident_manager.api.openapi import install_openapi
 from incident_manager.api.services import Services
+from incident_manager.domain.errors import IncidentManagerError
 from incident_manager.notify.dispatcher import Dispatcher
 from incident_manager.notify.factory import build_destinations, build_policy, build_router
 from incident_manager.pipeline.actions import IncidentActions
@@ -48,9 +49,13 @@ def create_app(settings: Settings, *, clock: Clock | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with _running(settings, time) as services:
-            app.state.services = services
-            yield
+        try:
+            async with _running(settings, time) as services:
+                app.state.services = services
+                yield
+        except IncidentManagerError as error:
+            app.state.start_error = error
+            raise
 
     app = FastAPI(title="LLM Incident Manager", version=health.VERSION, description=DESCRIPTION, lifespan=lifespan)
     for module in (alerts, ingest, incidents, circuit_breakers, health):
@@ -70,6 +75,8 @@ async def _running(settings: Settings, clock: Clock) -> AsyncIterator[Services]:
     BreakerCollector(registry, METRICS_PREFIX, register=metrics)
     store = Store(settings.store_url, registry[DATABASE])
     await store.start()
+    if not settings.destinations:
+        logger.warning("no destination is set: incidents are kept, and nobody is told of them")
     try:
         destinations = build_destinations(settings, registry, clock)
         dispatcher = Dispatcher(store.outbox, destinations, clock=clock, policy=build_policy(settings.dispatcher))

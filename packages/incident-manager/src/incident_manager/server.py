@@ -9,6 +9,7 @@ import time
 
 import uvicorn
 from fastapi import FastAPI
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 logger = logging.getLogger(__name__)
 
@@ -58,12 +59,27 @@ def address_of(bound: socket.socket) -> str:
     return f"http://{shown}:{port}"
 
 
+def _explaining(app: FastAPI) -> ASGIApp:
+    """The app, with one line in the log when it knows why it cannot start, where Starlette gives a traceback."""
+
+    async def explain(scope: Scope, receive: Receive, send: Send) -> None:
+        async def answer(message: Message) -> None:
+            error = getattr(app.state, "start_error", None)
+            if message["type"] == "lifespan.startup.failed" and error is not None:
+                message = {**message, "message": f"cannot start: {error}"}
+            await send(message)
+
+        await app(scope, receive, answer if scope["type"] == "lifespan" else send)
+
+    return explain
+
+
 class Server(uvicorn.Server):
     """A uvicorn server that says where it listens once it does, and why it ends."""
 
     def __init__(self, app: FastAPI) -> None:
         config = uvicorn.Config(
-            app,
+            _explaining(app),
             log_config=None,
             access_log=False,
             server_header=False,

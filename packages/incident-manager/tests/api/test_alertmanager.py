@@ -77,6 +77,16 @@ def test_wrong_notification_is_answered_4xx_with_the_field(client: httpx2.Client
     assert answer.json()["error"]["code"] == "invalid_alert"
 
 
+def test_severity_of_the_users_own_making_loses_no_notification(client: httpx2.Client) -> None:
+    own = copy.deepcopy(WEBHOOK)
+    own["alerts"] = [own["alerts"][0] | {"fingerprint": "c0ffee0000000003"}]
+    own["alerts"][0]["labels"]["severity"] = "sev1"
+    answer = post(client, own)
+    assert answer.status_code == 202
+    found = client.get(f"/v1/incidents/{answer.json()['alerts'][0]['incident_id']}").json()
+    assert (found["severity"], found["labels"]["severity"]) == ("P2", "sev1")
+
+
 def test_notification_of_another_version_is_refused(client: httpx2.Client) -> None:
     answer = post(client, {**WEBHOOK, "version": "3"})
     assert answer.status_code == 422

@@ -119,14 +119,23 @@ def test_serve_on_a_taken_port_says_so(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_serve_that_cannot_make_its_database_says_so_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    done = run("serve", "--port", "0", "--data-dir", "file", folder=tmp_path)
+    assert done.returncode == 3
+    assert "cannot start: the database cannot be made" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_serve_on_a_free_port_says_where_and_ends_in_order(tmp_path: Path, number: signal.Signals) -> None:
     command = [sys.executable, "-m", "incident_manager", "serve", "--port", "0", "--data-dir", "kept/here"]
     with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
-        first = process.stderr.readline()
-        assert "INFO    incident_manager.server: listening on http://127.0.0.1:" in first
-        port = int(first.rsplit(":", 1)[1])
+        assert "WARNING incident_manager.app: no destination is set" in process.stderr.readline()
+        listening = process.stderr.readline()
+        assert "INFO    incident_manager.server: listening on http://127.0.0.1:" in listening
+        port = int(listening.rsplit(":", 1)[1])
         socket.create_connection(("127.0.0.1", port), timeout=10).close()
         process.send_signal(number)
         rest = process.stderr.read()

@@ -10,6 +10,7 @@ from incident_manager.api.route import StrictRoute
 from incident_manager.api.schemas import AcceptedAlerts
 from incident_manager.api.services import Current
 from incident_manager.ingest.alertmanager import AlertmanagerWebhook, parse_alertmanager
+from incident_manager.ingest.fields import DEFAULT_SEVERITY
 
 router = APIRouter(prefix="/v1/ingest", tags=["alerts"], route_class=StrictRoute)
 
@@ -22,6 +23,8 @@ async def take_alertmanager_notification(payload: AlertmanagerPayload, services:
     """Take a notification of Prometheus' Alertmanager (webhook, version 4).
 
     Alertmanager repeats a notification only after a 5xx answer. What is wrong with the notification itself is
-    answered 4xx, because a repetition would not help; what could not be stored is answered 503.
+    answered 4xx, because a repetition would not help; what could not be stored is answered 503. A `severity` label
+    that is none of our words counts as P2, because a refusal would lose the whole notification.
     """
-    return await services.take(parse_alertmanager(payload, services.now()))
+    alerts = parse_alertmanager(payload, services.now(), unknown_severity=DEFAULT_SEVERITY)
+    return await services.take(alerts)
