@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from recloser import forks
+from recloser.changes import Change, ControlChange, ResetDone
 from recloser.clock import Clock
 from recloser.errors import CircuitOpenError
 from recloser.events import (
@@ -21,10 +22,11 @@ from recloser.events import (
     Listener,
     StateChanged,
 )
-from recloser.machine import Change, ControlChange, Machine, Refusal, ResetDone, Settled, Ticket
+from recloser.machine import Machine
 from recloser.outcomes import RELEASED, SUCCESS, Verdict
 from recloser.recovery import Opening, open_duration
 from recloser.settings import Settings
+from recloser.tickets import Refusal, Settled, Ticket
 
 logger = logging.getLogger("recloser")
 T = TypeVar("T")
@@ -51,8 +53,7 @@ class Controller:
         """The settings in force."""
         return self._machine.settings
 
-    # The hot path: no ticket is written for a call that is admitted while closed and succeeds in time. Who admits one
-    # reads `kernel.hot_generation` and, unless it is negative, appends to `kernel.hot_calls`.
+    # The hot path: no ticket is written for a call that is admitted while closed and succeeds in time.
 
     def leave(self, generation: int, started: float) -> None:
         """A call on the hot path returned."""
@@ -65,7 +66,7 @@ class Controller:
                 rule = kernel.succeed(duration, now)
                 if rule is None:
                     return
-                self._machine.trip(rule, now)
+                self._machine.trip(generation, rule, now)
                 opening = self._collect()
                 generation = self._machine.generation
         if hot:

@@ -14,79 +14,14 @@ it counts in the metrics and changes nothing else.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
+from recloser.changes import Change, ControlChange, ResetDone
 from recloser.events import Control, State
 from recloser.kernel import Kernel
 from recloser.outcomes import Outcome, Verdict
 from recloser.recovery import Opening
 from recloser.settings import Settings
-
-
-class Refusal(NamedTuple):
-    """Why a call is not admitted. `retry_after` is in seconds, None when only an operator can tell."""
-
-    state: State
-    reason: str
-    retry_after: float | None
-
-
-class Ticket:
-    """One admitted call.
-
-    Attributes:
-        generation: The generation that admitted it.
-        started: When, in monotonic seconds.
-        hot: True when it was admitted on the hot path, and its ticket written later.
-        shadow_of: The refusal it would have met, when it went through only because of shadow mode.
-        settled: True once its outcome is known; it never is again.
-        latency: Seconds to the first item of a stream; None to measure to the end.
-        slow_token: Place in the window of a call that was counted as slow while it ran.
-    """
-
-    __slots__ = ("__weakref__", "generation", "hot", "latency", "settled", "shadow_of", "slow_token", "started")
-
-    def __init__(self, generation: int, started: float, shadow_of: Refusal | None = None, *, hot: bool = False) -> None:
-        self.generation = generation
-        self.hot = hot
-        self.started = started
-        self.shadow_of = shadow_of
-        self.settled = False
-        self.latency: float | None = None
-        self.slow_token: int | None = None
-
-
-class Change(NamedTuple):
-    """A change of state; see `recloser.StateChanged` for the meaning of the members."""
-
-    from_state: State
-    to_state: State
-    reason: str
-    detail: str | None
-    open_for: float | None
-    attempt: int
-
-
-class ControlChange(NamedTuple):
-    """A change of control."""
-
-    from_control: Control
-    to_control: Control
-    reason: str
-
-
-class ResetDone(NamedTuple):
-    """An operator's reset."""
-
-    reason: str
-
-
-class Settled(NamedTuple):
-    """How a call ended. `duration` is in seconds."""
-
-    outcome: Outcome
-    duration: float
-    late: bool
+from recloser.tickets import Refusal, Settled, Ticket
 
 
 class Machine:
@@ -132,7 +67,7 @@ class Machine:
             return self._probe(now)
         if self.control is Control.OBSERVE_ONLY:
             self.observed_rejections += 1
-            self.kernel.tickets += 1
+            self.kernel.admit()
             return Ticket(self.generation, now, shadow_of=refusal)
         if self._opening is None:  # else the caller works the open time out and asks again
             self.rejected[refusal.reason] = self.rejected.get(refusal.reason, 0) + 1
@@ -156,7 +91,7 @@ class Machine:
 
     def _closed_ticket(self, now: float) -> Ticket:
         ticket = Ticket(self.generation, now)
-        self.kernel.tickets += 1
+        self.kernel.admit()
         if self.settings.count_in_flight_slow_calls:
             self._running[ticket] = None
         return ticket
@@ -165,7 +100,7 @@ class Machine:
         if self.state is State.OPEN:
             self._half_open(now)
         ticket = Ticket(self.generation, now)
-        self.kernel.tickets += 1
+        self.kernel.admit()
         self._probes.add(ticket)
         return ticket
 
@@ -197,10 +132,7 @@ class Machine:
     def _finish(self, ticket: Ticket, verdict: Verdict, now: float) -> Settled:
         ticket.settled = True
         if ticket.generation > self._abandoned_generation:
-            if ticket.hot:
-                self.kernel.hot_calls.pop()
-            else:
-                self.kernel.tickets -= 1
+            self.kernel.release(ticket.hot)
         self._running.pop(ticket, None)
         duration = max(0.0, now - ticket.started) if ticket.latency is None else ticket.latency
         outcome = verdict.outcome
@@ -262,7 +194,7 @@ class Machine:
         hung = any(ticket.started <= self.changed_at for ticket in self._probes)
         for ticket in self._probes:
             ticket.settled = True
-            self.kernel.tickets -= 1
+            self.kernel.release(False)
             self.kernel.count(Outcome.EXPIRED, 0.0)
         self._probes.clear()
         if hung:
@@ -273,7 +205,7 @@ class Machine:
 
     def _count_running_slow(self, now: float) -> None:
         rule = None
-        self.kernel.window.advance(now)
+        self.kernel.advance(now)
         while self._running:
             ticket = next(iter(self._running))  # the oldest
             if ticket.latency is None and now - ticket.started < self.kernel.slow_after:
@@ -287,9 +219,10 @@ class Machine:
 
     # Transitions
 
-    def trip(self, rule: str, now: float) -> None:
-        """A success on the hot path has filled the window up to a broken rule."""
-        self._trip(rule, Outcome.SUCCESS, now)
+    def trip(self, generation: int, rule: str, now: float) -> None:
+        """A success on the hot path has filled the window of `generation` up to a broken rule."""
+        if generation == self.generation:
+            self._trip(rule, Outcome.SUCCESS, now)
 
     def _trip(self, rule: str | None, outcome: Outcome, now: float) -> None:
         if rule is not None and self.control is not Control.FORCED_CLOSED:
@@ -490,8 +423,7 @@ class Machine:
         self._announce()
         self.changes.clear()
         self._abandoned_generation = self.generation
-        self.kernel.hot_calls.clear()
-        self.kernel.tickets = 0
+        self.kernel.forget_calls()
         if self.state is State.HALF_OPEN:
             self.open_until = now
             self._change(State.OPEN, now, "half_open_inconclusive", open_for=0.0)

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, It
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
-from recloser.machine import Ticket
 from recloser.outcomes import (
     FAILURE,
     IGNORED,
@@ -17,6 +16,7 @@ from recloser.outcomes import (
     classify_result,
     describe,
 )
+from recloser.tickets import Ticket
 
 if TYPE_CHECKING:
     from recloser.controller import Controller

@@ -127,7 +127,7 @@ def read(machine: Machine, name: str, now: float, time: float) -> Stats:
         consecutive_failures=kernel.consecutive_failures,
         failure_rate=failure_rate,
         slow_call_rate=slow_call_rate,
-        window_calls=kernel.window.calls,
+        window_calls=kernel.window_calls,
         attempt=machine.attempt,
         transitions=dict(machine.transitions),
         last_failure=machine.last_failure,

@@ -32,6 +32,7 @@ class Kernel:
         "_failure_threshold",
         "_minimum_calls",
         "_slow_rate",
+        "_tickets",
         "consecutive_failures",
         "counts",
         "duration_sum",
@@ -40,7 +41,6 @@ class Kernel:
         "hot_generation",
         "judges_results",
         "slow_after",
-        "tickets",
         "window",
     )
 
@@ -48,7 +48,7 @@ class Kernel:
         self.hot_generation = 0
         # One item per hot call in flight: appending and popping are atomic, so that entering needs no lock.
         self.hot_calls: deque[None] = deque()
-        self.tickets = 0
+        self._tickets = 0
         self.counts = dict.fromkeys(Outcome, 0)
         self.histogram = [0] * (len(BUCKET_BOUNDS) + 1)
         self.duration_sum = 0.0
@@ -74,7 +74,23 @@ class Kernel:
     @property
     def in_flight(self) -> int:
         """Calls admitted and not settled, with and without a ticket."""
-        return len(self.hot_calls) + self.tickets
+        return len(self.hot_calls) + self._tickets
+
+    def admit(self) -> None:
+        """A call has been given a ticket."""
+        self._tickets += 1
+
+    def release(self, hot: bool) -> None:
+        """A call has ended: one of the hot path, or one with a ticket."""
+        if hot:
+            self.hot_calls.pop()
+        else:
+            self._tickets -= 1
+
+    def forget_calls(self) -> None:
+        """The calls in flight belong to another process."""
+        self.hot_calls.clear()
+        self._tickets = 0
 
     def succeed(self, duration: float, now: float) -> str | None:
         """A call of the hot generation succeeded in time; the rule that opens the circuit all the same, or None.
@@ -126,6 +142,15 @@ class Kernel:
             if window.slow / calls >= self._slow_rate:
                 return "slow_call_rate"
         return None
+
+    def advance(self, now: float) -> None:
+        """Forget what has left the window by `now`."""
+        self.window.advance(now)
+
+    @property
+    def window_calls(self) -> int:
+        """Calls in the window."""
+        return self.window.calls
 
     def failure_rate(self, now: float) -> float | None:
         """Failed calls over all calls in the window (0..1), or None when it is empty."""
