@@ -39,8 +39,11 @@ test: $(VENV)/.dev ## Install what the tests need, real servers included, and ru
 test-pythons: $(VENV)/.dev ## Run the library's tests on every CPython 3.11+ found on this machine
 	$(BIN)/python testing/pythons.py $(PYTEST_ARGS)
 
-mutants: $(VENV)/.dev ## Change the state machine in every small way and see that a test notices
-	$(BIN)/python testing/mutants.py
+mutants: $(BIN)/python locks/mutants.txt ## Change the state machine in every small way and see that a test notices
+	@test -x $(VENV)-mutants/bin/python || $(UV) venv --quiet --python $(BIN)/python $(VENV)-mutants
+	$(UV) pip install --quiet --python $(VENV)-mutants/bin/python --require-hashes -r locks/mutants.txt
+	$(UV) pip install --quiet --python $(VENV)-mutants/bin/python --no-deps --no-build-isolation $(EDITABLE)
+	$(VENV)-mutants/bin/python testing/mutants.py
 
 bench: $(VENV)/.dev ## Measure what protection costs, as ratios in one run
 	$(BIN)/python benchmarks/overhead.py
@@ -69,6 +72,9 @@ lock: $(BIN)/python ## Resolve the dependencies anew into locks/
 
 	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-sources \
 	  --custom-compile-command 'make lock' --group pyproject.toml:docs -o locks/docs.txt
+	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-sources \
+	  --custom-compile-command 'make lock' --no-emit-package recloser --no-emit-package llm-incident-manager \
+	  locks/run.in --group pyproject.toml:dev --group pyproject.toml:mutants -c locks/dev.txt -o locks/mutants.txt
 
 clean: ## Remove the virtual environment and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache build dist
