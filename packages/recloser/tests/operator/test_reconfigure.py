@@ -74,6 +74,18 @@ def test_time_window_keeps_the_age_of_its_calls(clock: FakeClock) -> None:
     assert breaker.stats().failure_rate == 0
 
 
+@pytest.mark.parametrize("window", [CountWindow(10), TimeWindow(10, 5)])
+@pytest.mark.parametrize("old", [CountWindow(20), TimeWindow(20, 5)])
+def test_empty_window_stays_empty(
+    clock: FakeClock, old: CountWindow | TimeWindow, window: CountWindow | TimeWindow
+) -> None:
+    breaker = CircuitBreaker("db", rates(window=old), clock=clock)
+    breaker.reconfigure(rates(window=window))
+    assert breaker.stats().window_calls == 0
+    fail(breaker, 2)
+    assert breaker.state is State.OPEN
+
+
 def test_slow_calls_are_kept_with_the_window(clock: FakeClock) -> None:
     rules = rates(
         failure_rate_threshold=None, slow_call_duration=1.0, slow_call_rate_threshold=0.9, window=TimeWindow(60, 6)

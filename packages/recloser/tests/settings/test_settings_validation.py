@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from recloser import CircuitBreaker, CountWindow, Exponential, Fixed, Settings, SettingsError, TimeWindow, presets
-from recloser.testing import FakeClock
 
 NAN, INF = math.nan, math.inf
 
@@ -174,14 +173,6 @@ def test_presets_are_what_the_documentation_says(
     assert preset == getattr(presets, name)()
     assert (preset.open_for, preset.failure_threshold) == (open_for, failures)
     assert (preset.success_threshold, preset.half_open_max_calls) == (successes, probes)
-
-
-@pytest.mark.parametrize("seconds", [-1, math.nan])
-def test_fake_clock_moves_forward_only(seconds: float) -> None:
-    clock = FakeClock(start=5.0)
-    with pytest.raises(ValueError, match="forward only"):
-        clock.advance(seconds)
-    assert clock.monotonic() == 5
 
 
 def test_defaults_make_a_breaker() -> None:
