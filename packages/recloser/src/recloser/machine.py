@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 
-from recloser.changes import Change, ControlChange, ResetDone
+from recloser.changes import Change, ControlChange, ProbeExpired, ResetDone
 from recloser.events import Control, State
 from recloser.kernel import Kernel
 from recloser.outcomes import Outcome, Verdict
@@ -43,7 +43,7 @@ class Machine:
         self.rejected: dict[str, int] = {}
         self.observed_rejections = 0
         self.transitions: dict[tuple[State, State], int] = {}
-        self.changes: list[Change | ControlChange | ResetDone] = []
+        self.changes: list[Change | ControlChange | ProbeExpired | ResetDone] = []
         self._throttled_until = -math.inf
         self._half_open_until = math.inf
         self._probes: set[Ticket] = set()
@@ -196,6 +196,7 @@ class Machine:
             ticket.settled = True
             self.kernel.release(False)
             self.kernel.count(Outcome.EXPIRED, 0.0)
+            self.changes.append(ProbeExpired(at - ticket.started))
         self._probes.clear()
         if hung:
             self._open(at, "half_open_timeout", "a probe did not end in time", None)

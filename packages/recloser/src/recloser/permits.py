@@ -124,7 +124,8 @@ class Permit:
                 without that item failed.
             failure: Predicate that recognises an item that reports an error.
 
-        The permit is held until the end. An error in the stream is classified as usual; closing early is ignored.
+        The permit is held until the end, or until the terminal item. An error in the stream is classified as usual;
+        closing early is ignored. Don't return a guarded stream from inside `with permit:`, which settles at its end.
         """
         from recloser.streams import guard_stream
 

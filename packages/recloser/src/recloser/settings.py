@@ -86,6 +86,8 @@ def _rules(name: str, value: ExceptionRules) -> tuple[ExceptionRule, ...]:
     for rule in rules:
         if isinstance(rule, type) and not issubclass(rule, BaseException):
             raise SettingsError(name, rule, "is a type but not an exception type")
+        if isinstance(rule, type) and not issubclass(rule, Exception):
+            raise SettingsError(name, rule, "would never be asked: cancellation and interrupts are always ignored")
         if not callable(rule):
             raise SettingsError(name, rule, "must be an exception type or a predicate on exceptions")
     return rules

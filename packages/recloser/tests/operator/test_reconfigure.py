@@ -165,3 +165,15 @@ def test_what_is_no_settings_is_refused(breaker: CircuitBreaker, thing: Any) -> 
     with pytest.raises(SettingsError, match="settings="):
         breaker.reconfigure(thing)
     assert breaker.settings == settings()
+
+
+def test_rates_survive_from_a_long_time_window_to_a_short_count_window(clock: FakeClock) -> None:
+    by_time = rates(window=TimeWindow(60.0), minimum_calls=200)
+    breaker = CircuitBreaker("db", by_time, clock=clock)
+    succeed(breaker, 90)
+    fail(breaker, 10)  # a burst at the end: the newest calls alone would all be failures
+    breaker.reconfigure(by_time.replace(window=CountWindow(20), minimum_calls=20))
+    stats = breaker.stats()
+    assert (stats.window_calls, stats.failure_rate) == (20, 0.1)
+    succeed(breaker, 10)
+    assert breaker.stats().failure_rate == 0.05  # what is left of the old window is spread evenly

@@ -1,5 +1,6 @@
 """Every value that cannot be, and every combination that could never take effect, is refused by name."""
 
+import asyncio
 import math
 from collections.abc import Callable
 from dataclasses import fields
@@ -177,3 +178,10 @@ def test_presets_are_what_the_documentation_says(
 
 def test_defaults_make_a_breaker() -> None:
     assert CircuitBreaker("db").settings == Settings()
+
+
+@pytest.mark.parametrize("field", ["failure_on", "ignore", "unreachable"])
+@pytest.mark.parametrize("rule", [KeyboardInterrupt, asyncio.CancelledError, BaseException])
+def test_exception_that_is_always_ignored_is_refused_in_a_rule(field: str, rule: type[BaseException]) -> None:
+    with pytest.raises(SettingsError, match="would never be asked"):
+        Settings(**{field: rule})  # type: ignore[arg-type]
