@@ -6,7 +6,20 @@ import pytest
 from packages.recloser.tests.config.conftest import Load
 from packages.recloser.tests.support import boom, fail, rates, reach_probing, settings, succeed, trip
 
-from recloser import CircuitBreaker, Clock, ConfigError, Fixed, Outcome, Registry, Settings, State, load_config, presets
+from recloser import (
+    CircuitBreaker,
+    Clock,
+    ConfigError,
+    CountWindow,
+    DuplicateBreakerError,
+    Fixed,
+    Outcome,
+    Registry,
+    Settings,
+    State,
+    load_config,
+    presets,
+)
 from recloser.testing import FakeClock
 
 
@@ -184,3 +197,37 @@ def bring_to_a_half_open_period_that_is_over(breaker: CircuitBreaker, clock: Clo
     reach_probing(breaker, clock)
     breaker.acquire()
     clock.advance(breaker.settings.half_open_timeout + 1.0)
+
+
+def test_code_may_ask_for_a_breaker_that_the_file_has_made(load: Load, registry: Registry) -> None:
+    load("breakers: {payments: {open_for: 2}}").apply(registry)
+    breaker = registry["payments"]
+    code = Settings(ignore=(KeyError,), open_for=9.0, minimum_calls=4)
+    assert registry.get_or_create("payments", code) is breaker
+    assert breaker.settings == code.replace(open_for=2.0), "the file wins over code, code over the library"
+    assert registry.get_or_create("payments", code) is breaker
+    with pytest.raises(DuplicateBreakerError):
+        registry.get_or_create("payments", Settings(minimum_calls=3))
+
+
+def test_breaker_that_is_made_after_the_file_was_applied_obeys_it(load: Load, registry: Registry) -> None:
+    load("defaults: {success_threshold: 2}\nbreakers: {'host:a.example': {open_for: 2}}").apply(registry)
+    keyed = registry.keyed("host", Settings(open_for=9.0))
+    assert keyed.get("a.example").settings.open_for == 2.0
+    assert keyed.get("b.example").settings.open_for == 9.0
+
+
+def test_late_code_survives_the_next_file(load: Load, registry: Registry) -> None:
+    load("breakers: {payments: {open_for: 2}}").apply(registry)
+    code = Settings(ignore=(KeyError,), open_for=9.0)
+    breaker = registry.get_or_create("payments", code)
+    load("breakers: {payments: {minimum_calls: 3}}").apply(registry)
+    assert breaker.settings == code.replace(minimum_calls=3)
+
+
+def test_late_code_that_contradicts_the_file_is_refused(load: Load, registry: Registry) -> None:
+    load("breakers: {payments: {failure_threshold: none, failure_rate_threshold: 0.5, minimum_calls: 50}}").apply(
+        registry
+    )
+    with pytest.raises(ConfigError, match="minimum_calls"):
+        registry.get_or_create("payments", Settings(window=CountWindow(20)))
