@@ -13,7 +13,7 @@ from recloser import CircuitBreaker, CountWindow, Exponential, Fixed, Settings, 
 NAN, INF = math.nan, math.inf
 
 COUNTS = [0, -1, 1.0, 2.5, "3", True, False, NAN]
-SECONDS = [-1, -0.001, NAN, INF, -INF, "3", True, [3]]
+SECONDS = [10**400, -1, -0.001, NAN, INF, -INF, "3", True, [3]]
 RATIOS = [0, -0.1, 1.0001, 50, NAN, INF, "0.5", True]
 RULES = [3, "ValueError", b"x", int, [int], ["ValueError"], [None], object()]
 
