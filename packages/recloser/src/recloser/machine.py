@@ -254,7 +254,6 @@ class Machine:
 
     def _close(self, now: float, reason: str, detail: str | None) -> None:
         self.attempt = 0
-        self.successes = 0
         self.kernel.clear_window()
         self._change(State.CLOSED, now, reason, detail)
 

@@ -7,7 +7,7 @@ import logging
 import math
 from collections.abc import Callable, Iterable
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
     from recloser.settings import Settings
@@ -81,9 +81,9 @@ def describe(exc: BaseException) -> str:
     return text if len(text) <= _DESCRIPTION_LIMIT else text[: _DESCRIPTION_LIMIT - 3] + "..."
 
 
-def _matches(rules: ExceptionRules, exc: BaseException) -> bool:
-    # Settings has made a tuple of whatever was given.
-    for rule in cast("tuple[ExceptionRule, ...]", rules):
+def _matches(rules: Any, exc: BaseException) -> bool:
+    rule: ExceptionRule
+    for rule in rules:  # Settings has made a tuple of whatever was given
         if isinstance(rule, type):
             if isinstance(exc, rule):
                 return True

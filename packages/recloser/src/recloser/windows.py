@@ -160,7 +160,8 @@ class BucketRing:
     def amend_failure(self, token: int, now: float) -> None:
         """Turn one call of bucket `token` into a failure, unless the bucket has left the window."""
         self.advance(now)
-        if self._epoch is not None and self._epoch - len(self._buckets) < token <= self._epoch:
+        assert self._epoch is not None
+        if self._epoch - len(self._buckets) < token <= self._epoch:
             bucket = self._buckets[token % len(self._buckets)]
             if bucket[1] < bucket[0]:
                 bucket[1] += 1
