@@ -71,13 +71,12 @@ _CLASSIFIABLE = (Outcome.SUCCESS, Outcome.FAILURE, Outcome.IGNORED, Outcome.THRO
 
 def describe(exc: BaseException) -> str:
     """An exception as text of at most 200 characters, without keeping the exception or its frames alive."""
-    name = type(exc).__qualname__
+    text = type(exc).__qualname__
     try:
-        text = str(exc)
+        if message := str(exc):
+            text = f"{text}: {message}"
     except Exception:  # a __str__ that fails must not hide the exception it belongs to
-        logger.warning("could not describe a %s: its __str__ failed", name, exc_info=True)
-        text = ""
-    text = f"{name}: {text}" if text else name
+        logger.warning("could not describe a %s: its __str__ failed", text, exc_info=True)
     return text if len(text) <= _DESCRIPTION_LIMIT else text[: _DESCRIPTION_LIMIT - 3] + "..."
 
 
