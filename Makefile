@@ -42,8 +42,11 @@ test-pythons: $(VENV)/.dev ## Run the library's tests on every CPython 3.11+ fou
 mutants: $(VENV)/.dev ## Change the state machine in every small way and see that a test notices
 	$(BIN)/python testing/mutants.py
 
-bench: $(VENV)/.dev ## Measure what protection costs, as ratios in one run
-	$(BIN)/python benchmarks/overhead.py
+bench: $(BIN)/python locks/bench.txt $(PROJECTS) ## Measure what protection costs, beside other libraries (BENCH_ARGS=--quick)
+	@test -x $(VENV)-bench/bin/python || $(UV) venv --quiet --python $(BIN)/python $(VENV)-bench
+	$(UV) pip install --quiet --python $(VENV)-bench/bin/python --require-hashes -r locks/bench.txt
+	$(UV) pip install --quiet --python $(VENV)-bench/bin/python --no-deps --no-build-isolation -e packages/recloser
+	$(VENV)-bench/bin/python -m benchmarks $(BENCH_ARGS)
 
 docs: $(BIN)/python locks/docs.txt mkdocs.yml ## Build the documentation into site/
 	@test -x $(VENV)-docs/bin/python || $(UV) venv --quiet --python $(BIN)/python $(VENV)-docs
@@ -69,6 +72,8 @@ lock: $(BIN)/python ## Resolve the dependencies anew into locks/
 
 	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-sources \
 	  --custom-compile-command 'make lock' --group pyproject.toml:docs -o locks/docs.txt
+	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-sources \
+	  --custom-compile-command 'make lock' locks/bench.in -o locks/bench.txt
 
 clean: ## Remove the virtual environment and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache build dist
