@@ -139,10 +139,10 @@ def many(results: Results) -> str:
 
 
 def windows(results: Results) -> str:
-    """Cost of a closed call against the size of the window."""
+    """Cost of a closed call against the size of the window, as a ratio: the machine's speed changes meanwhile."""
     sizes = results.scale.windows
     rows = [
-        [label, *[duration(results.of(f"window_{size}", label).spread().median) for size in sizes]]
+        [label, *[ratio_of(results.of(f"window_{size}", label)) for size in sizes]]
         for label in results.candidates
         if results.of(f"window_{sizes[0]}", label).samples
     ]
@@ -226,7 +226,7 @@ def report(results: Results, today: datetime.date, plot: str | None) -> str:
         "## Many breakers",
         many(results),
         "## Window size",
-        "One closed sync call, the window full.",
+        "One closed sync call with the window full, over an empty wrapper timed in the same rounds.",
         windows(results),
         "## What was on",
         features(results),

@@ -26,7 +26,7 @@ class Scale:
     """How much is measured."""
 
     rounds: int = 41
-    few_rounds: int = 9
+    few_rounds: int = 15
     """Rounds of the scenarios in which one timing takes long by nature."""
     creation_rounds: int = 3
     budget: float = 0.004

@@ -209,9 +209,9 @@ def tasks(candidate: Candidate, scale: Scale, run: measure.Run) -> Sampler:
     fn = protect(candidate, patient, wait)
 
     async def gather() -> float:
-        started = time.perf_counter()
+        started = time.thread_time()
         await asyncio.gather(*[fn(1) for _ in range(scale.tasks)])
-        return (time.perf_counter() - started) / scale.tasks
+        return (time.thread_time() - started) / scale.tasks
 
     return lambda: {"seconds": run(gather())}
 
@@ -270,9 +270,9 @@ def creation(candidate: Candidate, scale: Scale, run: measure.Run) -> Sampler:
 
     def sample() -> Sample:
         measure.settle()
-        started = time.perf_counter()
+        started = time.thread_time()
         kept = breakers(candidate, scale.created)
-        elapsed = time.perf_counter() - started
+        elapsed = time.thread_time() - started
         candidate.forget()
         return {"seconds": elapsed / len(kept)}
 
