@@ -45,8 +45,11 @@ mutants: $(BIN)/python locks/mutants.txt ## Change the state machine in every sm
 	$(UV) pip install --quiet --python $(VENV)-mutants/bin/python --no-deps --no-build-isolation $(EDITABLE)
 	$(VENV)-mutants/bin/python testing/mutants.py
 
-bench: $(VENV)/.dev ## Measure what protection costs, as ratios in one run
-	$(BIN)/python benchmarks/overhead.py
+bench: $(BIN)/python locks/bench.txt $(PROJECTS) ## Measure what protection costs, beside other libraries (BENCH_ARGS=--quick)
+	@test -x $(VENV)-bench/bin/python || $(UV) venv --quiet --python $(BIN)/python $(VENV)-bench
+	$(UV) pip install --quiet --python $(VENV)-bench/bin/python --require-hashes -r locks/bench.txt
+	$(UV) pip install --quiet --python $(VENV)-bench/bin/python --no-deps --no-build-isolation -e packages/recloser
+	$(VENV)-bench/bin/python -m benchmarks $(BENCH_ARGS)
 
 docs: $(BIN)/python locks/docs.txt mkdocs.yml ## Build the documentation into site/
 	@test -x $(VENV)-docs/bin/python || $(UV) venv --quiet --python $(BIN)/python $(VENV)-docs
@@ -62,19 +65,16 @@ format: $(VENV)/.dev ## Format the code and apply ruff's fixes
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-lock: $(BIN)/python ## Resolve the dependencies anew into locks/
-	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-sources \
-	  --custom-compile-command 'make lock' --no-emit-package recloser --no-emit-package llm-incident-manager \
-	  locks/run.in -o locks/run.txt
-	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-sources \
-	  --custom-compile-command 'make lock' --no-emit-package recloser --no-emit-package llm-incident-manager \
-	  locks/run.in --group pyproject.toml:dev -c locks/run.txt -o locks/dev.txt
+COMPILE := pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+  --no-emit-find-links --no-sources --custom-compile-command 'make lock' \
+  --no-emit-package recloser --no-emit-package llm-incident-manager
 
-	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-sources \
-	  --custom-compile-command 'make lock' --group pyproject.toml:docs -o locks/docs.txt
-	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-sources \
-	  --custom-compile-command 'make lock' --no-emit-package recloser --no-emit-package llm-incident-manager \
-	  locks/run.in --group pyproject.toml:dev --group pyproject.toml:mutants -c locks/dev.txt -o locks/mutants.txt
+lock: $(BIN)/python ## Resolve the dependencies anew into locks/
+	$(UV) $(COMPILE) locks/run.in -o locks/run.txt
+	$(UV) $(COMPILE) locks/run.in --group pyproject.toml:dev -c locks/run.txt -o locks/dev.txt
+	$(UV) $(COMPILE) locks/run.in --group pyproject.toml:dev --group pyproject.toml:mutants -c locks/dev.txt -o locks/mutants.txt
+	$(UV) $(COMPILE) --group pyproject.toml:docs -o locks/docs.txt
+	$(UV) $(COMPILE) locks/bench.in -o locks/bench.txt
 
 clean: ## Remove the virtual environment and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache build dist
