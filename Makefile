@@ -76,5 +76,5 @@ lock: $(BIN)/python ## Resolve the dependencies anew into locks/
 	$(UV) $(COMPILE) --group pyproject.toml:docs -o locks/docs.txt
 	$(UV) $(COMPILE) locks/bench.in -o locks/bench.txt
 
-clean: ## Remove the virtual environment and caches
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache build dist
+clean: ## Remove the virtual environments and caches
+	rm -rf $(VENV) $(VENV)-* .mypy_cache .ruff_cache .pytest_cache build dist
