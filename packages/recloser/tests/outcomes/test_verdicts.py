@@ -43,8 +43,11 @@ def always(answer: Any) -> Settings:
         (always(Verdict(Outcome.THROTTLED, 5.0)), DOWN, Verdict(Outcome.THROTTLED, 5.0, True, "Boom: down")),
     ],
 )
-def test_verdict_on_an_exception(rules: Settings, exc: BaseException, verdict: Verdict) -> None:
+def test_verdict_on_an_exception(
+    caplog: pytest.LogCaptureFixture, rules: Settings, exc: BaseException, verdict: Verdict
+) -> None:
     assert classify_exception(rules, exc) == verdict
+    assert not caplog.records
 
 
 @pytest.mark.parametrize(
@@ -68,8 +71,9 @@ def test_verdict_on_an_exception(rules: Settings, exc: BaseException, verdict: V
         ),
     ],
 )
-def test_verdict_on_a_result(rules: Settings, verdict: Verdict) -> None:
+def test_verdict_on_a_result(caplog: pytest.LogCaptureFixture, rules: Settings, verdict: Verdict) -> None:
     assert classify_result(rules, 404) == verdict
+    assert not caplog.records
 
 
 def test_classifier_is_given_the_exception_or_the_result() -> None:
