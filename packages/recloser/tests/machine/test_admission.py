@@ -8,7 +8,7 @@ from packages.recloser.tests.machine.driving import FAILED, IGNORED, OK, admitte
 from recloser import Control, Outcome, State, Verdict
 from recloser.machine import Machine
 from recloser.outcomes import RELEASED
-from recloser.tickets import Refusal
+from recloser.tickets import Refusal, Ticket
 
 MODES = ["automatic", "force_open", "force_closed", "disable", "observe_only"]
 
@@ -300,6 +300,21 @@ def test_no_call_takes_the_hot_path_while_running_ones_are_watched() -> None:
     assert not hot(machine)
     machine.reconfigure(make(**rules).settings, 0.0)
     assert hot(machine)
+
+
+@pytest.mark.parametrize("verdict", [OK, FAILED, IGNORED])
+def test_call_that_began_on_the_hot_path_may_end_off_it(verdict: Verdict) -> None:
+    machine = make()
+    machine.kernel.hot_calls.append(None)
+    ticket = Ticket(machine.generation, 0.0, hot=True)
+    other = admitted(machine, 0.0)
+    assert machine.kernel.in_flight == 2
+    settled = machine.settle(ticket, verdict, 2.0)
+    assert settled == (verdict.outcome, 2.0, False)
+    assert not machine.kernel.hot_calls
+    assert machine.kernel.in_flight == 1
+    machine.settle(other, OK, 2.0)
+    assert machine.kernel.in_flight == 0
 
 
 def test_open_circuit_of_which_the_time_is_not_known_is_probed_after_its_answer() -> None:

@@ -51,6 +51,23 @@ def test_half_open_circuit_is_restored_open_to_be_probed() -> None:
     assert machine.attempt == 2
 
 
+def test_restored_circuit_needs_as_many_successes_as_any_other() -> None:
+    machine = make(success_threshold=2)
+    machine.restore(State.OPEN, Control.AUTOMATIC, None, 1, 0.0, None, 100.0)
+    call(machine, OK, 100.0)
+    assert machine.state is State.HALF_OPEN
+    call(machine, OK, 100.0)
+    assert machine.state is State.CLOSED
+
+
+def test_dependency_may_lengthen_the_open_time_of_a_restored_circuit() -> None:
+    machine = make()
+    machine.restore(State.OPEN, Control.OBSERVE_ONLY, "trial", 1, 7.0, None, 100.0)
+    call(machine, Verdict(Outcome.THROTTLED, 45.0), 100.0)
+    machine.automatic(100.0, "over")
+    assert machine.retry_after(100.0) == 45.0
+
+
 @pytest.mark.parametrize("control", [Control.AUTOMATIC, Control.FORCED_CLOSED, Control.DISABLED, Control.OBSERVE_ONLY])
 def test_closed_circuit_is_restored_closed(control: Control) -> None:
     machine = make()
