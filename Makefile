@@ -9,6 +9,9 @@ UV := $(shell command -v uv 2>/dev/null || echo $(BIN)/uv)
 PROJECTS := packages/recloser/pyproject.toml packages/incident-manager/pyproject.toml
 EDITABLE := -e packages/recloser -e packages/incident-manager
 
+# What is compiled once need not be compiled again by each process that the tests start.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help serve test test-pythons mutants lint format bench docs lock clean
 .DEFAULT_GOAL := help
 
@@ -21,12 +24,12 @@ $(BIN)/python:
 	else $(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install --quiet --disable-pip-version-check uv; fi
 
 $(VENV)/.run: $(BIN)/python locks/run.txt $(PROJECTS)
-	$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r locks/run.txt
+	$(UV) pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r locks/run.txt
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation $(EDITABLE)
 	@touch $@
 
 $(VENV)/.dev: $(BIN)/python locks/dev.txt $(PROJECTS)
-	$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r locks/dev.txt
+	$(UV) pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r locks/dev.txt
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation $(EDITABLE)
 	@touch $@ $(VENV)/.run
 
