@@ -37,7 +37,7 @@ serve: $(VENV)/.run ## Install what is needed and run the incident manager on ht
 	$(BIN)/incident-manager serve --port $(PORT) --data-dir $(DATA_DIR) $(if $(CONFIG),--config $(CONFIG))
 
 test: $(VENV)/.dev ## Install what the tests need, real servers included, and run all tests
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n auto --dist loadfile $(PYTEST_ARGS)
 
 test-pythons: $(VENV)/.dev ## Run the library's tests on every CPython 3.11+ found on this machine
 	$(BIN)/python testing/pythons.py $(PYTEST_ARGS)
