@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import deque
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -29,6 +28,10 @@ from recloser.settings import Settings
 from recloser.tickets import Refusal, Settled, Ticket
 
 logger = logging.getLogger("recloser")
+
+NO_LISTENERS = EventQueue()
+"""The queue of every breaker that nobody listens to: it keeps nothing."""
+
 T = TypeVar("T")
 
 
@@ -41,11 +44,11 @@ class Controller:
         self.name = name
         self.clock = clock
         self.now = clock.monotonic
-        self.events = EventQueue()
+        self.events = NO_LISTENERS
         self.lock = threading.Lock()
         self._machine = Machine(settings, self.now())
         self.kernel = self._machine.kernel
-        self._abandoned: deque[Ticket] = deque()
+        self._abandoned: list[tuple[Ticket, Verdict]] = []
         forks.register(self, forks.BREAKER)
 
     @property
@@ -66,13 +69,18 @@ class Controller:
                 rule = kernel.succeed(duration, now)
                 if rule is None:
                     return
-                self._machine.trip(generation, rule, now)
-                opening = self._collect()
-                generation = self._machine.generation
         if hot:
-            self._announce(generation, opening)
+            self.tripped(generation, rule, now)
         else:
             self.settle(Ticket(generation, started, hot=True), SUCCESS)
+
+    def tripped(self, generation: int, rule: str, now: float) -> None:
+        """A call of `generation` that succeeded at `now` has filled the window up to a broken rule."""
+        with self.lock:
+            self._machine.trip(generation, rule, now)
+            opening = self._collect()
+            generation = self._machine.generation
+        self._announce(generation, opening)
 
     # Every other call
 
@@ -117,6 +125,9 @@ class Controller:
 
     def subscribe(self, listener: Listener, kinds: tuple[type[Event], ...]) -> Callable[[], None]:
         """Add a listener; the returned function removes it."""
+        with self.lock:
+            if self.events is NO_LISTENERS:
+                self.events = EventQueue()
         unsubscribe = self.events.subscribe(listener, kinds)
         self._watch_calls()
 
@@ -128,15 +139,15 @@ class Controller:
 
     def _watch_calls(self) -> None:
         with self.lock:
-            self._machine.observe(self.events.wants_calls)
+            self._machine.observe(self.events.wants_calls, self.events.wants_rejections)
 
-    def abandon(self, ticket: Ticket) -> None:
-        """Give back the permit of a call that nobody settled. Safe to call from a finaliser.
+    def abandon(self, ticket: Ticket, verdict: Verdict = RELEASED) -> None:
+        """Give back the permit of a call that nobody will settle. Safe to call from a finaliser.
 
         The garbage collector may run this inside our own locked section, so it never waits for the lock: what it
         cannot release now, the next operation does.
         """
-        self._abandoned.append(ticket)
+        self._abandoned.append((ticket, verdict))
         if self.lock.acquire(blocking=False):
             try:
                 self._release_abandoned()
@@ -195,7 +206,7 @@ class Controller:
 
     def _release_abandoned(self) -> None:
         while self._abandoned:
-            self._settle(self._abandoned.popleft(), RELEASED)
+            self._settle(*self._abandoned.pop(0))
 
     def _note_rejection(self, decision: Ticket | Refusal) -> None:
         refusal = decision.shadow_of if isinstance(decision, Ticket) else decision
@@ -214,9 +225,8 @@ class Controller:
         machine = self._machine
         if machine.changes:
             time = self.clock.time()
-            for change in machine.changes:
+            for change in machine.take_changes():
                 self.events.append(_as_event(self.name, time, change))
-            machine.changes.clear()
         return machine.take_opening()
 
     def _announce(self, generation: int, opening: Opening | None) -> None:
