@@ -87,9 +87,9 @@ connect(PyObject *module, PyObject *args, PyObject *kwargs)
 }
 
 static int
-add_type(PyObject *module, PyType_Spec *spec, PyTypeObject **place)
+add_type(PyObject *module, PyType_Spec *spec, PyObject *base, PyTypeObject **place)
 {
-    *place = (PyTypeObject *)PyType_FromModuleAndSpec(module, spec, NULL);
+    *place = (PyTypeObject *)PyType_FromModuleAndSpec(module, spec, base);
     return *place == NULL ? -1 : PyModule_AddType(module, *place);
 }
 
@@ -124,11 +124,13 @@ static int
 kernel_exec(PyObject *module)
 {
     State *state = PyModule_GetState(module);
-    if (intern_names(state) < 0 || add_type(module, &kernel_spec, &state->kernel_type) < 0 ||
-        add_type(module, &protected_spec, &state->protected_type) < 0 ||
-        add_type(module, &call_spec, &state->call_type) < 0) {
+    if (intern_names(state) < 0 || add_type(module, &kernel_spec, NULL, &state->kernel_type) < 0 ||
+        add_type(module, &protected_spec, NULL, &state->protected_type) < 0 ||
+        add_type(module, &call_spec, NULL, &state->call_type) < 0 ||
+        add_type(module, &stop_spec, PyExc_StopIteration, &state->stop_type) < 0) {
         return -1;
     }
+    state->empty_tuple = PyTuple_New(0);
     PyObject *time_module = PyImport_ImportModule("time");
     if (time_module == NULL) {
         return -1;
@@ -138,13 +140,14 @@ kernel_exec(PyObject *module)
     return state->monotonic == NULL ? -1 : 0;
 }
 
-/* The state is references and nothing else: treat it as one array. It is not cleared before it is freed, since what
- * is protected may be called to the very end; the functions in it are cleared, and break any cycle. */
+/* The state begins with references and nothing else: they are treated as one array. They are not cleared before the
+ * module is freed, since what is protected may be called to the very end; the functions among them are cleared, and
+ * that breaks any cycle. */
 static int
 kernel_traverse(PyObject *module, visitproc visit, void *arg)
 {
     PyObject **references = PyModule_GetState(module);
-    for (size_t index = 0; references != NULL && index < sizeof(State) / sizeof(PyObject *); index++) {
+    for (size_t index = 0; references != NULL && index < STATE_REFERENCES; index++) {
         Py_VISIT(references[index]);
     }
     return 0;
@@ -154,8 +157,13 @@ static void
 kernel_free(void *module)
 {
     PyObject **references = PyModule_GetState(module);
-    for (size_t index = 0; references != NULL && index < sizeof(State) / sizeof(PyObject *); index++) {
+    for (size_t index = 0; references != NULL && index < STATE_REFERENCES; index++) {
         Py_CLEAR(references[index]);
+    }
+    State *state = PyModule_GetState(module);
+    if (state != NULL) {
+        kept_free(&state->calls);
+        kept_free(&state->stops);
     }
 }
 

@@ -53,15 +53,61 @@ PyErr_SetRaisedException(PyObject *exc)
 #define RULES 3
 #define REASONS 3
 
+/* Objects that are made and dropped once a call, kept to be used again. Without the GIL they would have to be kept per
+ * thread, as the allocator does already. */
+#ifdef Py_GIL_DISABLED
+#define KEPT_MAX 0
+#else
+#define KEPT_MAX 32
+#endif
+
+typedef struct {
+    PyObject *objects[KEPT_MAX + 1];
+    int count;
+} Kept;
+
+/* The memory of an object of `type`, to be filled in and tracked; as PyObject_GC_New, and maybe faster. */
+static inline PyObject *
+kept_take(Kept *kept, PyTypeObject *type)
+{
+    if (kept->count > 0) {
+        return PyObject_Init(kept->objects[--kept->count], type);
+    }
+    return PyObject_GC_New(PyObject, type);
+}
+
+/* Drop an untracked object that holds nothing any more. One that was finalised is not as good as new. */
+static inline void
+kept_give(Kept *kept, PyObject *op)
+{
+    PyTypeObject *type = Py_TYPE(op);
+    if (kept->count < KEPT_MAX && !PyObject_GC_IsFinalized(op)) {
+        kept->objects[kept->count++] = op;
+    }
+    else {
+        PyObject_GC_Del(op);
+    }
+    Py_DECREF(type);
+}
+
+static inline void
+kept_free(Kept *kept)
+{
+    while (kept->count > 0) {
+        PyObject_GC_Del(kept->objects[--kept->count]);
+    }
+}
+
 typedef struct {
     PyTypeObject *kernel_type;
     PyTypeObject *protected_type;
     PyTypeObject *call_type;
+    PyTypeObject *stop_type;
     PyObject *monotonic; /* time.monotonic, which read_clock replaces by the system's own clock */
     PyObject *rules[RULES];
     PyObject *reasons[REASONS];
     PyObject *open;      /* the state in which a kernel rejects by itself */
-    PyObject *empty_dict;
+    PyObject *empty_tuple;
     /* Python functions of calls.py, given to connect() */
     PyObject *open_error;
     PyObject *cold_call;
@@ -73,23 +119,15 @@ typedef struct {
     PyObject *coroutine_code;
     /* names */
     PyObject *str_close, *str_leave, *str_name, *str_settle, *str_throw, *str_tripped, *str_qualname;
+    /* up to here references and nothing else */
+    Kept calls, stops;
 } State;
+
+#define STATE_REFERENCES (offsetof(State, calls) / sizeof(PyObject *))
 
 /* ---- the clock ---- */
 
-#if PY_VERSION_HEX >= 0x030D0000
-#define HAVE_NATIVE_CLOCK 1
-static inline int
-native_monotonic(double *seconds)
-{
-    PyTime_t reading;
-    if (PyTime_MonotonicRaw(&reading) < 0) {
-        return -1;
-    }
-    *seconds = PyTime_AsSecondsDouble(reading);
-    return 0;
-}
-#elif defined(__linux__)
+#if defined(__linux__)
 #define HAVE_NATIVE_CLOCK 1
 /* What time.monotonic() does on this system, to the last bit. */
 static inline int
@@ -105,6 +143,18 @@ native_monotonic(double *seconds)
     else {
         *seconds = (double)((int64_t)reading.tv_sec * 1000000000 + reading.tv_nsec) / 1e9;
     }
+    return 0;
+}
+#elif PY_VERSION_HEX >= 0x030D0000
+#define HAVE_NATIVE_CLOCK 1
+static inline int
+native_monotonic(double *seconds)
+{
+    PyTime_t reading;
+    if (PyTime_MonotonicRaw(&reading) < 0) {
+        return -1;
+    }
+    *seconds = PyTime_AsSecondsDouble(reading);
     return 0;
 }
 #else
