@@ -265,16 +265,17 @@ def _dropped(
 
 
 def _compiled_function(controller: Controller, fn: Callable[..., Any]) -> Callable[..., Any]:
-    return compiled.protect(controller, controller.kernel, controller.now, fn, False)
+    protected: Callable[..., Any] = compiled.protect(controller, controller.kernel, controller.now, fn, False)
+    return protected
 
 
 def _compiled_coroutine(controller: Controller, fn: Callable[..., Any]) -> Callable[..., Any]:
-    if _only_makes_a_coroutine(fn):
-        return compiled.protect(controller, controller.kernel, controller.now, fn, True)
-
-    async def protected(*args: Any, **kwargs: Any) -> Any:
+    async def through_permit(*args: Any, **kwargs: Any) -> Any:
         return await _call_async(take_permit(controller), fn, args, kwargs)
 
+    if not _only_makes_a_coroutine(fn):
+        return through_permit
+    protected: Callable[..., Any] = compiled.protect(controller, controller.kernel, controller.now, fn, True)
     return protected
 
 

@@ -38,7 +38,7 @@ T = TypeVar("T")
 class Controller:
     """One breaker's machine, made safe for threads, tasks, the garbage collector and fork."""
 
-    __slots__ = ("__weakref__", "_abandoned", "_machine", "clock", "events", "kernel", "lock", "name", "now")
+    __slots__ = ("__weakref__", "_machine", "clock", "events", "kernel", "lock", "name", "now")
 
     def __init__(self, name: str, settings: Settings, clock: Clock) -> None:
         self.name = name
@@ -48,7 +48,6 @@ class Controller:
         self.lock = threading.Lock()
         self._machine = Machine(settings, self.now())
         self.kernel = self._machine.kernel
-        self._abandoned: list[tuple[Ticket, Verdict]] = []
         forks.register(self, forks.BREAKER)
 
     @property
@@ -61,6 +60,7 @@ class Controller:
     def leave(self, generation: int, started: float) -> None:
         """A call on the hot path returned."""
         kernel = self.kernel
+        rule = None
         with self.lock:
             now = self.now()
             duration = now - started
@@ -69,7 +69,7 @@ class Controller:
                 rule = kernel.succeed(duration, now)
                 if rule is None:
                     return
-        if hot:
+        if rule is not None:
             self.tripped(generation, rule, now)
         else:
             self.settle(Ticket(generation, started, hot=True), SUCCESS)
@@ -93,7 +93,7 @@ class Controller:
         machine = self._machine
         while True:
             with self.lock:
-                if self._abandoned:
+                if self.kernel.has_abandoned:
                     self._release_abandoned()
                 decision = machine.admit(self.now())
                 admitted = isinstance(decision, Ticket)
@@ -115,7 +115,7 @@ class Controller:
     def settle(self, ticket: Ticket, verdict: Verdict) -> bool:
         """Settle a call; False when it was settled before."""
         with self.lock:
-            if self._abandoned:
+            if self.kernel.has_abandoned:
                 self._release_abandoned()
             settled = self._settle(ticket, verdict)
             opening = self._collect()
@@ -147,7 +147,7 @@ class Controller:
         The garbage collector may run this inside our own locked section, so it never waits for the lock: what it
         cannot release now, the next operation does.
         """
-        self._abandoned.append((ticket, verdict))
+        self.kernel.abandon((ticket, verdict))
         if self.lock.acquire(blocking=False):
             try:
                 self._release_abandoned()
@@ -159,7 +159,7 @@ class Controller:
         machine = self._machine
         while True:
             with self.lock:
-                if self._abandoned:
+                if self.kernel.has_abandoned:
                     self._release_abandoned()
                 now = self.now()
                 machine.tick(now)
@@ -185,7 +185,7 @@ class Controller:
 
     def after_fork(self) -> None:
         """In a forked child: calls in flight and events in delivery belong to the parent."""
-        self._abandoned.clear()
+        self.kernel.take_abandoned()
         self.events.after_fork()
         self._machine.after_fork(self.now())
         self._collect()
@@ -205,8 +205,8 @@ class Controller:
         return settled
 
     def _release_abandoned(self) -> None:
-        while self._abandoned:
-            self._settle(*self._abandoned.pop(0))
+        for ticket, verdict in self.kernel.take_abandoned():
+            self._settle(ticket, verdict)
 
     def _note_rejection(self, decision: Ticket | Refusal) -> None:
         refusal = decision.shadow_of if isinstance(decision, Ticket) else decision

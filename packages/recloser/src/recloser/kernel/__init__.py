@@ -7,8 +7,7 @@ where it was built.
 from __future__ import annotations
 
 import os
-from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from recloser.kernel.python import BUCKET_BOUNDS, Reading
 
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["BUCKET_BOUNDS", "Kernel", "Reading", "compiled", "kernel_name"]
 
 
-def _choose() -> tuple[type[Kernel], ModuleType | None]:
+def _choose() -> tuple[type[Kernel], Any]:
     forced = os.environ.get("RECLOSER_KERNEL") or None
     if forced not in (None, "c", "python"):
         raise ImportError(f"RECLOSER_KERNEL={forced!r}: must be 'c' or 'python', or not be set")
@@ -40,6 +39,8 @@ def _choose() -> tuple[type[Kernel], ModuleType | None]:
 
 
 _kernel_type, compiled = _choose()
+"""`compiled` is the extension module, or None when the Python kernel is in use."""
+
 if not TYPE_CHECKING:
     Kernel = _kernel_type
 

@@ -22,11 +22,12 @@ static const char *const REASON_NAMES[REASONS] = {"open", "half_open_full", "for
 typedef struct {
     PyObject_HEAD
     int64_t hot_generation; /* the generation that may use the hot path; negative for none */
-    int64_t consecutive_failures, failure_threshold, minimum_calls;
+    uint32_t consecutive_failures, failure_threshold, minimum_calls;
     double slow_after, failure_rate, slow_rate;
     double duration_sum;
     double open_until;
     PyObject *last_failure; /* text or None */
+    PyObject *abandoned;    /* list of what kernel_abandon was given, or NULL */
     uint64_t counts[OUTCOMES];
     uint64_t histogram[BOUNDS + 1];
     uint64_t rejections[REASONS];
@@ -79,7 +80,7 @@ broken_rule(const Kernel *self)
         return CONSECUTIVE_FAILURES;
     }
     const Window *window = &self->window;
-    if (window->calls >= self->minimum_calls) {
+    if (window->calls >= (int64_t)self->minimum_calls) {
         double calls = (double)window->calls;
         if ((double)window->failures / calls >= self->failure_rate) {
             return FAILURE_RATE;
@@ -155,13 +156,14 @@ kernel_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(kw
         return NULL;
     }
     self->last_failure = Py_NewRef(Py_None);
+    self->hot_generation = -1;
     self->open_until = INFINITY;
     self->slow_after = INFINITY;
-    self->failure_threshold = INT64_MAX;
+    self->failure_threshold = UINT32_MAX;
     self->failure_rate = self->slow_rate = 2.0;
     self->refusing = NO_REASON;
     /* A window of one call, so that every method works on an object whose __init__ was not run. */
-    if (window_init(&self->window, 0.0, 1, PyMem_Calloc) < 0) {
+    if (window_init(&self->window, 0.0, 1, PyMem_Malloc) < 0) {
         Py_DECREF(self);
         return PyErr_NoMemory();
     }
@@ -172,7 +174,8 @@ static void
 kernel_dealloc(Kernel *self)
 {
     PyTypeObject *type = Py_TYPE(self);
-    PyMem_Free(self->window.cells.bits);
+    PyMem_Free(window_cells(&self->window));
+    Py_XDECREF(self->abandoned);
     Py_XDECREF(self->last_failure);
     type->tp_free(self);
     Py_DECREF(type);
@@ -188,9 +191,9 @@ static PyObject *
 kernel_set_rules(Kernel *self, PyObject *args)
 {
     double slow_after, failure_rate, slow_rate;
-    long long failure_threshold, minimum_calls;
+    unsigned int failure_threshold, minimum_calls;
     int judges_results;
-    if (!PyArg_ParseTuple(args, "dLddLp:set_rules", &slow_after, &failure_threshold, &failure_rate, &slow_rate,
+    if (!PyArg_ParseTuple(args, "dIddIp:set_rules", &slow_after, &failure_threshold, &failure_rate, &slow_rate,
                           &minimum_calls, &judges_results)) {
         return NULL;
     }
@@ -222,7 +225,7 @@ kernel_set_window(Kernel *self, PyObject *args)
         PyErr_Format(PyExc_ValueError, "a window of %u cells", size);
         return NULL;
     }
-    if (window_init(&fresh, width, size, PyMem_Calloc) < 0) {
+    if (window_init(&fresh, width, size, PyMem_Malloc) < 0) {
         return PyErr_NoMemory();
     }
     BEGIN_ATOMIC(self)
@@ -231,7 +234,7 @@ kernel_set_window(Kernel *self, PyObject *args)
     self->window = fresh;
     fresh = old;
     END_ATOMIC()
-    PyMem_Free(fresh.cells.bits);
+    PyMem_Free(window_cells(&fresh));
     Py_RETURN_NONE;
 }
 
@@ -273,6 +276,50 @@ kernel_forget_calls(Kernel *self, PyObject *Py_UNUSED(ignored))
     Py_RETURN_NONE;
 }
 
+/* From a finaliser, so at any time. */
+static PyObject *
+kernel_abandon(Kernel *self, PyObject *item)
+{
+    PyObject *fresh = PyList_New(0);
+    int appended;
+    if (fresh == NULL) {
+        return NULL;
+    }
+    BEGIN_ATOMIC(self)
+    if (self->abandoned == NULL) {
+        self->abandoned = fresh;
+        fresh = NULL;
+    }
+    appended = PyList_Append(self->abandoned, item);
+    END_ATOMIC()
+    Py_XDECREF(fresh);
+    if (appended < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+kernel_take_abandoned(Kernel *self, PyObject *Py_UNUSED(ignored))
+{
+    PyObject *taken;
+    BEGIN_ATOMIC(self)
+    taken = self->abandoned;
+    self->abandoned = NULL;
+    END_ATOMIC()
+    return taken != NULL ? taken : PyList_New(0);
+}
+
+static PyObject *
+get_has_abandoned(Kernel *self, void *Py_UNUSED(closure))
+{
+    long value;
+    BEGIN_ATOMIC(self)
+    value = self->abandoned != NULL;
+    END_ATOMIC()
+    return PyBool_FromLong(value);
+}
+
 static PyObject *
 kernel_succeed(Kernel *self, PyObject *args)
 {
@@ -285,6 +332,17 @@ kernel_succeed(Kernel *self, PyObject *args)
     rule = succeed(self, duration, now);
     END_ATOMIC()
     return rule_name(rule);
+}
+
+static void
+count_row(Kernel *self, int failure)
+{
+    if (!failure) {
+        self->consecutive_failures = 0;
+    }
+    else if (self->consecutive_failures < UINT32_MAX - 1) { /* so that UINT32_MAX is a threshold never reached */
+        self->consecutive_failures++;
+    }
 }
 
 PyDoc_STRVAR(add_doc,
@@ -322,7 +380,7 @@ kernel_record(Kernel *self, PyObject *args)
         return NULL;
     }
     BEGIN_ATOMIC(self)
-    self->consecutive_failures = failure ? self->consecutive_failures + 1 : 0;
+    count_row(self, failure);
     window_record(&self->window, failure, slow, now);
     rule = broken_rule(self);
     END_ATOMIC()
@@ -357,7 +415,7 @@ kernel_settle_running_slow(Kernel *self, PyObject *args)
         return NULL;
     }
     BEGIN_ATOMIC(self)
-    self->consecutive_failures = failure ? self->consecutive_failures + 1 : 0;
+    count_row(self, failure);
     if (failure) {
         window_amend_failure(&self->window, token, now);
     }
@@ -602,7 +660,7 @@ kernel_sizeof(Kernel *self, PyObject *Py_UNUSED(ignored))
 {
     size_t size = (size_t)Py_TYPE(self)->tp_basicsize;
     BEGIN_ATOMIC(self)
-    size += window_bytes(self->window.width, self->window.size);
+    size += window_bytes(window_is_timed(&self->window), self->window.size);
     END_ATOMIC()
     return PyLong_FromSize_t(size);
 }
@@ -613,6 +671,8 @@ static PyMethodDef kernel_methods[] = {
     {"admit", (PyCFunction)kernel_admit, METH_NOARGS, "A call has been given a ticket."},
     {"release", (PyCFunction)kernel_release, METH_O, "A call has ended: of the hot path, or with a ticket."},
     {"forget_calls", (PyCFunction)kernel_forget_calls, METH_NOARGS, "The calls in flight are another process's."},
+    {"abandon", (PyCFunction)kernel_abandon, METH_O, "Keep something until take_abandoned()."},
+    {"take_abandoned", (PyCFunction)kernel_take_abandoned, METH_NOARGS, "What was abandoned; it is given out once."},
     {"succeed", (PyCFunction)kernel_succeed, METH_VARARGS, "A call of the hot generation succeeded in time."},
     {"add", (PyCFunction)kernel_add, METH_VARARGS, add_doc},
     {"record", (PyCFunction)kernel_record, METH_VARARGS, "Enter a call into the window; the broken rule, or None."},
@@ -634,6 +694,7 @@ static PyGetSetDef kernel_getset[] = {
     {"refusing", (getter)get_refusing, (setter)set_refusing, NULL, NULL},
     {"open_until", (getter)get_open_until, (setter)set_open_until, NULL, NULL},
     {"last_failure", (getter)get_last_failure, (setter)set_last_failure, NULL, NULL},
+    {"has_abandoned", (getter)get_has_abandoned, NULL, NULL, NULL},
     {"in_flight", (getter)get_in_flight, NULL, NULL, NULL},
     {"window_calls", (getter)get_window_calls, NULL, NULL, NULL},
     {"consecutive_failures", (getter)get_consecutive_failures, NULL, NULL, NULL},

@@ -16,7 +16,7 @@ from recloser.settings import CountWindow, Settings, TimeWindow
 _OUTCOMES = tuple(Outcome)
 _PLACE = {outcome: (index, outcome not in UNTIMED) for index, outcome in enumerate(_OUTCOMES)}
 _REASONS = ("open", "half_open_full", "forced_open")
-_COUNT_NEVER = 2**62
+_COUNT_NEVER = 2**32 - 1
 
 
 def _shape(window: CountWindow | TimeWindow) -> tuple[float, int]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections import deque
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from recloser.outcomes import Outcome
 from recloser.settings import Settings
@@ -56,6 +56,7 @@ class Kernel:
     """
 
     __slots__ = (
+        "_abandoned",
         "_failure_rate",
         "_failure_threshold",
         "_minimum_calls",
@@ -84,6 +85,7 @@ class Kernel:
         # One item per hot call in flight: appending and popping are atomic, so that entering needs no lock.
         self.hot_calls: deque[None] = deque()
         self._tickets = 0
+        self._abandoned: list[Any] = []
         self.counts = dict.fromkeys(Outcome, 0)
         self.histogram = [0] * (len(BUCKET_BOUNDS) + 1)
         self.duration_sum = 0.0
@@ -126,6 +128,19 @@ class Kernel:
         """The calls in flight belong to another process."""
         self.hot_calls.clear()
         self._tickets = 0
+
+    @property
+    def has_abandoned(self) -> bool:
+        """Whether `take_abandoned` would give anything."""
+        return bool(self._abandoned)
+
+    def abandon(self, item: Any) -> None:
+        """Keep something until `take_abandoned`. A finaliser calls this, so at any time and from any thread."""
+        self._abandoned.append(item)
+
+    def take_abandoned(self) -> list[Any]:
+        """What was abandoned, each thing once."""
+        return [self._abandoned.pop(0) for _ in range(len(self._abandoned))]
 
     def succeed(self, duration: float, now: float) -> str | None:
         """A call of the hot generation succeeded in time; the rule that opens the circuit all the same, or None.

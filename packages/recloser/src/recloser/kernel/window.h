@@ -18,60 +18,72 @@ typedef struct {
 } Bucket;
 
 typedef struct {
-    union {
-        uint8_t *bits;   /* count window: four calls per byte */
-        Bucket *buckets; /* time window */
-    } cells;
-    double width;        /* seconds per bucket; 0 says that this is a count window */
-    double quiet_until;  /* time window: no bucket leaves before this */
+    double width;       /* seconds per bucket */
+    double quiet_until; /* no bucket leaves before this */
+    int started;        /* whether there is a current bucket */
+    Bucket buckets[];
+} Timed;
+
+/* Most breakers have a count window: what only the other kind needs lies with its cells. */
+typedef struct {
+    uint8_t *bits;    /* count window: four calls per byte; NULL for a time window */
+    Timed *timed;     /* time window; NULL for a count window */
     int64_t calls, failures, slow;
-    int64_t position;    /* count window: calls ever recorded; time window: epoch of the current bucket */
-    uint32_t size;       /* calls or buckets */
-    uint32_t place;      /* cell of the next call, or of the current bucket */
-    uint8_t started;     /* time window: whether `position` means anything */
+    int64_t position; /* count window: calls ever recorded; time window: epoch of the current bucket */
+    uint32_t size;    /* calls or buckets */
+    uint32_t place;   /* cell of the next call, or of the current bucket */
 } Window;
 
 static inline int
 window_is_timed(const Window *window)
 {
-    return window->width > 0.0;
+    return window->timed != NULL;
 }
 
 static size_t
-window_bytes(double width, uint32_t size)
+window_bytes(int timed, uint32_t size)
 {
-    return width > 0.0 ? size * sizeof(Bucket) : ((size_t)size + 3) / 4;
-}
-
-/* An empty window; `width` is 0 for one that counts. Returns -1 without memory. */
-static int
-window_init(Window *window, double width, uint32_t size, void *(*allocate)(size_t, size_t))
-{
-    void *cells = allocate(1, window_bytes(width, size));
-    if (cells == NULL) {
-        return -1;
-    }
-    memset(window, 0, sizeof(*window));
-    window->width = width;
-    window->size = size;
-    window->quiet_until = -INFINITY;
-    if (window_is_timed(window)) {
-        window->cells.buckets = cells;
-    }
-    else {
-        window->cells.bits = cells;
-    }
-    return 0;
+    return timed ? sizeof(Timed) + size * sizeof(Bucket) : ((size_t)size + 3) / 4;
 }
 
 static void
 window_clear(Window *window)
 {
-    memset(window->cells.bits, 0, window_bytes(window->width, window->size));
     window->calls = window->failures = window->slow = window->position = 0;
     window->place = 0;
-    window->started = 0;
-    window->quiet_until = -INFINITY;
+    if (window_is_timed(window)) {
+        memset(window->timed->buckets, 0, window->size * sizeof(Bucket));
+        window->timed->started = 0;
+        window->timed->quiet_until = -INFINITY;
+    }
+    else {
+        memset(window->bits, 0, window_bytes(0, window->size));
+    }
+}
+
+/* An empty window; `width` is 0 for one that counts. Returns -1 without memory. */
+static int
+window_init(Window *window, double width, uint32_t size, void *(*allocate)(size_t))
+{
+    void *cells = allocate(window_bytes(width > 0.0, size));
+    if (cells == NULL) {
+        return -1;
+    }
+    window->size = size;
+    window->bits = width > 0.0 ? NULL : cells;
+    window->timed = width > 0.0 ? cells : NULL;
+    if (width > 0.0) {
+        window->timed->width = width;
+    }
+    window_clear(window);
+    return 0;
+}
+
+/* The memory that window_init allocated. */
+static inline void *
+window_cells(const Window *window)
+{
+    return window_is_timed(window) ? (void *)window->timed : (void *)window->bits;
 }
 
 /* ---- count window ---- */
@@ -79,13 +91,13 @@ window_clear(Window *window)
 static inline unsigned
 ring_get(const Window *window, uint32_t place)
 {
-    return (window->cells.bits[place >> 2] >> ((place & 3) * 2)) & 3u;
+    return (window->bits[place >> 2] >> ((place & 3) * 2)) & 3u;
 }
 
 static inline void
 ring_set(Window *window, uint32_t place, unsigned bits)
 {
-    uint8_t *cell = &window->cells.bits[place >> 2];
+    uint8_t *cell = &window->bits[place >> 2];
     unsigned shift = (place & 3) * 2;
     *cell = (uint8_t)((*cell & ~(3u << shift)) | (bits << shift));
 }
@@ -129,7 +141,7 @@ static int64_t
 epoch_of(const Window *window, double now)
 {
     const double limit = 2305843009213693952.0; /* 2**61: differences of two epochs still fit */
-    double epoch = floor_division(now, window->width);
+    double epoch = floor_division(now, window->timed->width);
     if (!(epoch > -limit)) {
         return -((int64_t)1 << 61);
     }
@@ -146,19 +158,19 @@ place_of(const Window *window, int64_t epoch)
 static void
 enter_epoch(Window *window, int64_t epoch)
 {
-    double end = (double)(epoch + 1) * window->width;
+    double end = (double)(epoch + 1) * window->timed->width;
     window->position = epoch;
     window->place = place_of(window, epoch);
-    window->started = 1;
+    window->timed->started = 1;
     /* Stay clear of the rounding of `end`: near it, ask floor_division, which is exact. */
-    window->quiet_until = end - fabs(end) * 1e-12;
+    window->timed->quiet_until = end - fabs(end) * 1e-12;
 }
 
 static void
 buckets_advance(Window *window, double now)
 {
     int64_t epoch = epoch_of(window, now);
-    if (!window->started) {
+    if (!window->timed->started) {
         enter_epoch(window, epoch);
         return;
     }
@@ -170,7 +182,7 @@ buckets_advance(Window *window, double now)
         steps = window->size;
     }
     for (int64_t step = 0; step < steps; step++) {
-        Bucket *bucket = &window->cells.buckets[place_of(window, window->position + 1 + step)];
+        Bucket *bucket = &window->timed->buckets[place_of(window, window->position + 1 + step)];
         window->calls -= bucket->calls;
         window->failures -= bucket->failures;
         window->slow -= bucket->slow;
@@ -185,7 +197,7 @@ buckets_advance(Window *window, double now)
 static inline void
 window_advance(Window *window, double now)
 {
-    if (window_is_timed(window) && !(now < window->quiet_until)) {
+    if (window_is_timed(window) && !(now < window->timed->quiet_until)) {
         buckets_advance(window, now);
     }
 }
@@ -199,7 +211,7 @@ window_record(Window *window, int failure, int slow, double now)
         return window->position - 1;
     }
     window_advance(window, now);
-    Bucket *bucket = &window->cells.buckets[window->place];
+    Bucket *bucket = &window->timed->buckets[window->place];
     bucket->calls++;
     bucket->failures += failure;
     bucket->slow += slow;
@@ -220,7 +232,7 @@ window_amend_failure(Window *window, int64_t token, double now)
     }
     uint32_t place = place_of(window, token);
     if (window_is_timed(window)) {
-        Bucket *bucket = &window->cells.buckets[place];
+        Bucket *bucket = &window->timed->buckets[place];
         int held = window->position - size < token && token <= window->position;
         if (held && bucket->failures < bucket->calls) {
             bucket->failures++;
@@ -248,13 +260,13 @@ copy_ring(Window *to, const Window *from, double now)
 static void
 copy_buckets(Window *to, const Window *from, double now)
 {
-    if (!from->started) {
+    if (!from->timed->started) {
         return;
     }
     for (uint32_t step = from->size; step-- > 0;) {
         int64_t epoch = from->position - step;
-        const Bucket *bucket = &from->cells.buckets[place_of(from, epoch)];
-        double at = window_is_timed(to) ? (double)epoch * from->width : now;
+        const Bucket *bucket = &from->timed->buckets[place_of(from, epoch)];
+        double at = window_is_timed(to) ? (double)epoch * from->timed->width : now;
         for (int64_t index = 0; index < bucket->calls; index++) {
             int failure = index >= bucket->calls - bucket->failures;
             int slow = index >= bucket->calls - bucket->slow;
