@@ -40,7 +40,7 @@ def kind_of(fn: Callable[..., Any]) -> Kind:
     """
     while isinstance(fn, functools.partial):
         fn = fn.func
-    if type(fn) is FunctionType and not fn.__code__.co_flags & _SPECIAL:
+    if type(fn) is FunctionType and not fn.__code__.co_flags & _SPECIAL and not hasattr(fn, "_is_coroutine_mark"):
         return Kind.FUNCTION  # the most frequent case, and much faster than asking inspect
     if not callable(fn):
         if inspect.iscoroutine(fn):
