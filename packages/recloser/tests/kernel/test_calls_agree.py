@@ -1,5 +1,6 @@
 """Protected callables do the same on both kernels: the same random calls, and everything compared after each."""
 
+import contextlib
 from collections.abc import Callable, Generator
 from typing import Any
 
@@ -149,9 +150,7 @@ def test_same_calls_same_outcomes(settings: Settings, steps: list[tuple[Any, ...
         assert native.seen() == python.seen(), name
     for twin in (native, python):
         for pending in twin.pending:
-            try:
+            with contextlib.suppress(BaseException):
                 pending.close()
-            except BaseException:
-                pass
     assert native.seen() == python.seen()
     assert native.seen()["in_flight"] == 0

@@ -46,7 +46,7 @@ def test_is_copied_as_itself() -> None:
 def test_arguments_arrive_as_they_were_given() -> None:
     assert in_a_module(1) == (1, 2, (), 3, {})
     assert in_a_module(1, 5, 6, 7, c=8, d=9) == (1, 5, (6, 7), 8, {"d": 9})
-    assert in_a_module(*range(3), **{"c": 1, "x": 2}) == (0, 1, (2,), 1, {"x": 2})
+    assert in_a_module(*range(3), c=1, x=2) == (0, 1, (2,), 1, {"x": 2})
     assert functools.partial(in_a_module, 1, c=0)(9) == (1, 9, (), 0, {})
 
 
@@ -229,12 +229,17 @@ def test_rejection_carries_everything(breaker: CircuitBreaker, clock: FakeClock)
 def test_rejection_has_the_exception_in_hand_as_context(breaker: CircuitBreaker) -> None:
     breaker.force_open("test")
     protected = breaker(lambda: 1)
-    try:
-        raise Boom("first")
-    except Boom as first:
-        with pytest.raises(CircuitOpenError) as caught:
+    first = Boom("first")
+
+    def call_while_handling() -> None:
+        try:
+            raise first
+        except Boom:
             protected()
-        assert caught.value.__context__ is first
+
+    with pytest.raises(CircuitOpenError) as caught:
+        call_while_handling()
+    assert caught.value.__context__ is first
 
 
 def raise_boom() -> None:

@@ -101,8 +101,9 @@ class Life:
         self.running.append(self.kernel.record_running_slow(self.now))
 
     def do_end_slow(self, which: int, failure: bool) -> Any:
-        if self.running:
-            return self.kernel.settle_running_slow(self.running.pop(which % len(self.running)), failure, self.now)
+        if not self.running:
+            return None
+        return self.kernel.settle_running_slow(self.running.pop(which % len(self.running)), failure, self.now)
 
     def do_ticket(self, ends: bool) -> None:
         if ends:

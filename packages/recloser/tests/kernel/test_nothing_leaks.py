@@ -1,6 +1,7 @@
 """Thousands of calls of every kind leave nothing behind: no object, no reference, no memory."""
 
 import asyncio
+import contextlib
 import gc
 import sys
 import tracemalloc
@@ -37,10 +38,8 @@ def drive(call: Any) -> None:
 
 
 def swallow(fn: Callable[[], Any]) -> None:
-    try:
+    with contextlib.suppress(Boom, CircuitOpenError):
         fn()
-    except (Boom, CircuitOpenError):
-        pass
 
 
 def start_and(end: Callable[[Any], Any]) -> Callable[[Callable[[], Any]], None]:
@@ -105,10 +104,8 @@ async def in_a_loop(protected: Any) -> None:
 
 
 def drive_or_swallow(fn: Callable[[], Any]) -> None:
-    try:
+    with contextlib.suppress(AttributeError, CircuitOpenError):
         drive(fn())
-    except (AttributeError, CircuitOpenError):
-        pass
 
 
 def test_decorating_and_dropping_leaves_nothing() -> None:
