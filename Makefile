@@ -6,13 +6,15 @@ DATA_DIR ?= ./data
 CONFIG ?=
 BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null || echo $(BIN)/uv)
-PROJECTS := packages/recloser/pyproject.toml packages/incident-manager/pyproject.toml
+KERNEL := packages/recloser/src/recloser/kernel
+PROJECTS := packages/recloser/pyproject.toml packages/recloser/setup.py packages/incident-manager/pyproject.toml \
+  $(wildcard $(KERNEL)/*.c $(KERNEL)/*.h)
 EDITABLE := -e packages/recloser -e packages/incident-manager
 
 # What is compiled once need not be compiled again by each process that the tests start.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help serve test test-pythons mutants lint format bench docs lock clean
+.PHONY: help serve test test-python-kernel test-native test-pythons mutants lint format bench docs lock clean
 .DEFAULT_GOAL := help
 
 help: ## Show this help
@@ -38,6 +40,13 @@ serve: $(VENV)/.run ## Install what is needed and run the incident manager on ht
 
 test: $(VENV)/.dev ## Install what the tests need, real servers included, and run all tests
 	$(BIN)/python -m pytest -n auto --dist loadfile $(PYTEST_ARGS)
+	$(MAKE) --no-print-directory test-python-kernel
+
+test-python-kernel: $(VENV)/.dev ## Run the library's tests on the kernel in pure Python
+	RECLOSER_KERNEL=python $(BIN)/python -m pytest -n auto --dist loadfile -q packages/recloser/tests --ignore packages/recloser/tests/config $(PYTEST_ARGS)
+
+test-native: $(VENV)/.dev ## Compile the kernel strictly for every CPython at hand; run its tests under the sanitizers
+	$(BIN)/python testing/native.py $(PYTEST_ARGS)
 
 test-pythons: $(VENV)/.dev ## Run the library's tests on every CPython 3.11+ found on this machine
 	$(BIN)/python testing/pythons.py $(PYTEST_ARGS)
@@ -80,4 +89,4 @@ lock: $(BIN)/python ## Resolve the dependencies anew into locks/
 	$(UV) $(COMPILE) locks/bench.in -o locks/bench.txt
 
 clean: ## Remove the virtual environments and caches
-	rm -rf $(VENV) $(VENV)-* .mypy_cache .ruff_cache .pytest_cache build dist
+	rm -rf $(VENV) $(VENV)-* .mypy_cache .ruff_cache .pytest_cache build dist packages/recloser/build $(KERNEL)/*.so

@@ -15,18 +15,24 @@ from pathlib import Path
 
 import pytest
 
+import recloser
 from testing.source import ROOT
 
 BUILD = "import sys; from setuptools import build_meta; print(build_meta.build_wheel(sys.argv[1]))"
 
 
-def build_wheel(project: Path, target: Path) -> Path:
+def build_wheel(project: Path, target: Path, **variables: str) -> Path:
     """Build a project's wheel with the setuptools at hand: no isolation, no network, nothing left behind."""
     source = target / "source"
-    ignored = shutil.ignore_patterns("*.egg-info", "__pycache__", "build", "tests")
+    ignored = shutil.ignore_patterns("*.egg-info", "__pycache__", "build", "tests", "*.so", "*.pyd")
     shutil.copytree(project, source, ignore=ignored)
     done = subprocess.run(
-        [sys.executable, "-c", BUILD, str(target)], cwd=source, capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", BUILD, str(target)],
+        cwd=source,
+        env={**os.environ, **variables},
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
     assert done.returncode == 0, done.stderr
     return target / done.stdout.strip().splitlines()[-1]
@@ -158,10 +164,29 @@ def test_wheels_hold_every_source_file_and_the_typing_marker(recloser_wheel: Pat
         wanted = {
             str(path.relative_to(source))
             for path in source.rglob("*")
-            if path.is_file() and "__pycache__" not in path.parts and ".egg-info" not in str(path)
+            if path.is_file()
+            and "__pycache__" not in path.parts
+            and ".egg-info" not in str(path)
+            and path.suffix not in (".c", ".h", ".so", ".pyd")  # sources of the extension, and what is built in place
         }
         assert any(name.endswith("py.typed") for name in wanted)
         assert wanted <= names, f"{wheel.name} lacks {sorted(wanted - names)}"
+
+
+@pytest.mark.skipif(recloser.kernel_name() != "c", reason="the compiled kernel was not built here")
+def test_library_wheel_holds_the_compiled_kernel_and_not_its_source(recloser_wheel: Path, bare: Environment) -> None:
+    names = zipfile.ZipFile(recloser_wheel).namelist()
+    assert any(name.startswith("recloser/kernel/_kernel.") and name.endswith((".so", ".pyd")) for name in names)
+    assert not any(name.endswith((".c", ".h")) for name in names)
+    assert bare.run("import recloser; print(recloser.kernel_name())") == "c"
+
+
+def test_library_builds_without_a_compiler(tmp_path: Path) -> None:
+    wheel = build_wheel(ROOT / "packages/recloser", tmp_path, CC="/nowhere/cc")
+    assert not any("_kernel.c" in name for name in zipfile.ZipFile(wheel).namelist())
+    environment = Environment(tmp_path / "environment")
+    environment.install(wheel)
+    assert environment.run("import recloser; print(recloser.kernel_name())") == "python"
 
 
 def metadata(wheel: Path) -> str:

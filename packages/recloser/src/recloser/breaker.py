@@ -22,6 +22,7 @@ T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 
 _SYSTEM_CLOCK = SystemClock()
+_DEFAULTS = Settings()
 
 
 class CircuitBreaker:
@@ -43,8 +44,8 @@ class CircuitBreaker:
             raise SettingsError("name", name, "must be a non-empty text")
         if settings is not None and not isinstance(settings, Settings):
             raise SettingsError("settings", settings, "must be a Settings, for example presets.http_api()")
-        self._controller = Controller(name, settings or Settings(), clock)
-        self._blocks = OpenBlocks(self._controller)
+        self._controller = Controller(name, settings or _DEFAULTS, clock)
+        self._blocks: OpenBlocks | None = None  # made by the first block
 
     # Ways in
 
@@ -85,13 +86,13 @@ class CircuitBreaker:
             CircuitOpenError: The block is rejected.
         """
         permit = self.acquire()
-        self._blocks.enter(permit, 2)
+        self._open_blocks().enter(permit, 2)
         return permit
 
     def __exit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._blocks.leave(2).settle(exc)
+        self._open_blocks().leave(2).settle(exc)
 
     # Plain functions that return something already done: admission does no I/O, and the frame above is the block's.
 
@@ -102,14 +103,21 @@ class CircuitBreaker:
             CircuitOpenError: The block is rejected.
         """
         permit = self.acquire()
-        self._blocks.enter(permit, 2)
+        self._open_blocks().enter(permit, 2)
         return _Done(permit)
 
     def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> Awaitable[None]:
-        self._blocks.leave(2).settle(exc)
+        self._open_blocks().leave(2).settle(exc)
         return _Done(None)
+
+    def _open_blocks(self) -> OpenBlocks:
+        if self._blocks is None:
+            with self._controller.lock:
+                if self._blocks is None:
+                    self._blocks = OpenBlocks(self._controller)
+        return self._blocks
 
     # Fallbacks
 

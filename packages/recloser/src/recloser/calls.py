@@ -9,10 +9,17 @@ import functools
 import inspect
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator
 from enum import Enum, auto
+from types import FunctionType, MethodType
 from typing import Any
 
 from recloser.controller import Controller
+from recloser.errors import CircuitOpenError
+from recloser.kernel import compiled
+from recloser.outcomes import classify_exception
 from recloser.permits import Permit, hot_permit, take_permit
+from recloser.tickets import Ticket
+
+_SPECIAL = inspect.CO_COROUTINE | inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
 
 
 class Kind(Enum):
@@ -32,6 +39,8 @@ def kind_of(fn: Callable[..., Any]) -> Kind:
     """
     while isinstance(fn, functools.partial):
         fn = fn.func
+    if type(fn) is FunctionType and not fn.__code__.co_flags & _SPECIAL and not fn.__dict__:
+        return Kind.FUNCTION  # the most frequent case, told without inspect; a mark of another kind is an attribute
     if not callable(fn):
         if inspect.iscoroutine(fn):
             fn.close()
@@ -217,9 +226,83 @@ def _async_generator(controller: Controller, fn: Callable[..., AsyncGenerator[An
     return protected
 
 
-_PROTECTORS: dict[Kind, Callable[[Controller, Callable[..., Any]], Callable[..., Any]]] = {
+_Protector = Callable[[Controller, Callable[..., Any]], Callable[..., Any]]
+_PROTECTORS: dict[Kind, _Protector] = {
     Kind.FUNCTION: _function,
     Kind.COROUTINE: _coroutine,
     Kind.GENERATOR: _generator,
     Kind.ASYNC_GENERATOR: _async_generator,
 }
+
+
+# The compiled forms of the first two. They do what the forms above do to a call that is admitted on the hot path and
+# succeeds in time, and come back here with every other one.
+
+
+def _cold_call(controller: Controller, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    return _call(take_permit(controller), fn, args, kwargs)
+
+
+def _hot_returned(controller: Controller, generation: int, started: float, result: Any) -> Any:
+    return _returned(hot_permit(controller, generation, started), result)
+
+
+def _hot_settled(
+    controller: Controller, generation: int, started: float, exc: BaseException | None, result: Any
+) -> None:
+    hot_permit(controller, generation, started).settle(exc, result)
+
+
+def _dropped(
+    controller: Controller, generation: int, started: float, permit: Permit | None, exc: BaseException
+) -> None:
+    verdict = classify_exception(controller.settings, exc)
+    if permit is None:
+        controller.abandon(Ticket(generation, started, hot=True), verdict)
+    else:
+        permit.drop(verdict)
+
+
+def _compiled_function(controller: Controller, fn: Callable[..., Any]) -> Callable[..., Any]:
+    protected: Callable[..., Any] = compiled.protect(controller, controller.kernel, controller.now, fn, False)
+    return protected
+
+
+def _compiled_coroutine(controller: Controller, fn: Callable[..., Any]) -> Callable[..., Any]:
+    async def through_permit(*args: Any, **kwargs: Any) -> Any:
+        return await _call_async(take_permit(controller), fn, args, kwargs)
+
+    if not _only_makes_a_coroutine(fn):
+        return through_permit
+    protected: Callable[..., Any] = compiled.protect(controller, controller.kernel, controller.now, fn, True)
+    return protected
+
+
+def _only_makes_a_coroutine(fn: Callable[..., Any]) -> bool:
+    """Whether calling `fn` does nothing yet, so that it may be called before the call is admitted."""
+    while isinstance(fn, functools.partial | MethodType):
+        fn = fn.func if isinstance(fn, functools.partial) else fn.__func__
+    return type(fn) in (FunctionType, compiled.Protected) and bool(fn.__code__.co_flags & inspect.CO_COROUTINE)
+
+
+def _any(*args: Any, **kwargs: Any) -> None:
+    """Its code stands for that of a callable that has none."""
+
+
+async def _any_coroutine(*args: Any, **kwargs: Any) -> None:
+    """The same, where a coroutine function is to be seen."""
+
+
+if compiled is not None:
+    compiled.connect(
+        open_error=CircuitOpenError,
+        cold_call=_cold_call,
+        hot_returned=_hot_returned,
+        hot_settled=_hot_settled,
+        take_permit=take_permit,
+        dropped=_dropped,
+        plain_code=_any.__code__,
+        coroutine_code=_any_coroutine.__code__,
+    )
+    _PROTECTORS[Kind.FUNCTION] = _compiled_function
+    _PROTECTORS[Kind.COROUTINE] = _compiled_coroutine

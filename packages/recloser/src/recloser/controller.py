@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import deque
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -29,23 +28,26 @@ from recloser.settings import Settings
 from recloser.tickets import Refusal, Settled, Ticket
 
 logger = logging.getLogger("recloser")
+
+NO_LISTENERS = EventQueue()
+"""The queue of every breaker that nobody listens to: it keeps nothing."""
+
 T = TypeVar("T")
 
 
 class Controller:
     """One breaker's machine, made safe for threads, tasks, the garbage collector and fork."""
 
-    __slots__ = ("__weakref__", "_abandoned", "_machine", "clock", "events", "kernel", "lock", "name", "now")
+    __slots__ = ("__weakref__", "_machine", "clock", "events", "kernel", "lock", "name", "now")
 
     def __init__(self, name: str, settings: Settings, clock: Clock) -> None:
         self.name = name
         self.clock = clock
         self.now = clock.monotonic
-        self.events = EventQueue()
+        self.events = NO_LISTENERS
         self.lock = threading.Lock()
         self._machine = Machine(settings, self.now())
         self.kernel = self._machine.kernel
-        self._abandoned: deque[Ticket] = deque()
         forks.register(self, forks.BREAKER)
 
     @property
@@ -58,6 +60,7 @@ class Controller:
     def leave(self, generation: int, started: float) -> None:
         """A call on the hot path returned."""
         kernel = self.kernel
+        rule = None
         with self.lock:
             now = self.now()
             duration = now - started
@@ -66,13 +69,18 @@ class Controller:
                 rule = kernel.succeed(duration, now)
                 if rule is None:
                     return
-                self._machine.trip(generation, rule, now)
-                opening = self._collect()
-                generation = self._machine.generation
-        if hot:
-            self._announce(generation, opening)
+        if rule is not None:
+            self.tripped(generation, rule, now)
         else:
             self.settle(Ticket(generation, started, hot=True), SUCCESS)
+
+    def tripped(self, generation: int, rule: str, now: float) -> None:
+        """A call of `generation` that succeeded at `now` has filled the window up to a broken rule."""
+        with self.lock:
+            self._machine.trip(generation, rule, now)
+            opening = self._collect()
+            generation = self._machine.generation
+        self._announce(generation, opening)
 
     # Every other call
 
@@ -85,7 +93,7 @@ class Controller:
         machine = self._machine
         while True:
             with self.lock:
-                if self._abandoned:
+                if self.kernel.has_abandoned:
                     self._release_abandoned()
                 decision = machine.admit(self.now())
                 admitted = isinstance(decision, Ticket)
@@ -107,7 +115,7 @@ class Controller:
     def settle(self, ticket: Ticket, verdict: Verdict) -> bool:
         """Settle a call; False when it was settled before."""
         with self.lock:
-            if self._abandoned:
+            if self.kernel.has_abandoned:
                 self._release_abandoned()
             settled = self._settle(ticket, verdict)
             opening = self._collect()
@@ -117,6 +125,9 @@ class Controller:
 
     def subscribe(self, listener: Listener, kinds: tuple[type[Event], ...]) -> Callable[[], None]:
         """Add a listener; the returned function removes it."""
+        with self.lock:
+            if self.events is NO_LISTENERS:
+                self.events = EventQueue()
         unsubscribe = self.events.subscribe(listener, kinds)
         self._watch_calls()
 
@@ -128,15 +139,15 @@ class Controller:
 
     def _watch_calls(self) -> None:
         with self.lock:
-            self._machine.observe(self.events.wants_calls)
+            self._machine.observe(self.events.wants_calls, self.events.wants_rejections)
 
-    def abandon(self, ticket: Ticket) -> None:
-        """Give back the permit of a call that nobody settled. Safe to call from a finaliser.
+    def abandon(self, ticket: Ticket, verdict: Verdict = RELEASED) -> None:
+        """Give back the permit of a call that nobody will settle. Safe to call from a finaliser.
 
         The garbage collector may run this inside our own locked section, so it never waits for the lock: what it
         cannot release now, the next operation does.
         """
-        self._abandoned.append(ticket)
+        self.kernel.abandon((ticket, verdict))
         if self.lock.acquire(blocking=False):
             try:
                 self._release_abandoned()
@@ -148,7 +159,7 @@ class Controller:
         machine = self._machine
         while True:
             with self.lock:
-                if self._abandoned:
+                if self.kernel.has_abandoned:
                     self._release_abandoned()
                 now = self.now()
                 machine.tick(now)
@@ -174,7 +185,7 @@ class Controller:
 
     def after_fork(self) -> None:
         """In a forked child: calls in flight and events in delivery belong to the parent."""
-        self._abandoned.clear()
+        self.kernel.take_abandoned()
         self.events.after_fork()
         self._machine.after_fork(self.now())
         self._collect()
@@ -194,8 +205,8 @@ class Controller:
         return settled
 
     def _release_abandoned(self) -> None:
-        while self._abandoned:
-            self._settle(self._abandoned.popleft(), RELEASED)
+        for ticket, verdict in self.kernel.take_abandoned():
+            self._settle(ticket, verdict)
 
     def _note_rejection(self, decision: Ticket | Refusal) -> None:
         refusal = decision.shadow_of if isinstance(decision, Ticket) else decision
@@ -214,9 +225,8 @@ class Controller:
         machine = self._machine
         if machine.changes:
             time = self.clock.time()
-            for change in machine.changes:
+            for change in machine.take_changes():
                 self.events.append(_as_event(self.name, time, change))
-            machine.changes.clear()
         return machine.take_opening()
 
     def _announce(self, generation: int, opening: Opening | None) -> None:

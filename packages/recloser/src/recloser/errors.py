@@ -32,11 +32,33 @@ class CircuitOpenError(RecloserError):
         last_failure: str | None = None,
         reason: str = "open",
     ) -> None:
-        self.breaker = breaker
-        self.state = state
-        self.retry_after = retry_after
-        self.last_failure = last_failure
-        self.reason = reason
+        # Everything is in `args`, where the compiled kernel can put it without running any code of this class.
+        super().__init__(breaker, state, retry_after, last_failure, reason)
+
+    @property
+    def breaker(self) -> str:
+        name: str = self.args[0]
+        return name
+
+    @property
+    def state(self) -> str:
+        state: str = self.args[1]
+        return state
+
+    @property
+    def retry_after(self) -> float | None:
+        seconds: float | None = self.args[2]
+        return seconds
+
+    @property
+    def last_failure(self) -> str | None:
+        text: str | None = self.args[3]
+        return text
+
+    @property
+    def reason(self) -> str:
+        reason: str = self.args[4]
+        return reason
 
     # The message is built when somebody reads it: a rejection must not pay for formatting.
     def __str__(self) -> str:
@@ -59,7 +81,7 @@ class CircuitOpenError(RecloserError):
         )
 
     def __reduce__(self) -> tuple[Callable[..., CircuitOpenError], tuple[Any, ...]]:
-        return type(self), (self.breaker, self.state, self.retry_after, self.last_failure, self.reason)
+        return type(self), self.args
 
 
 class SettingsError(RecloserError, ValueError):

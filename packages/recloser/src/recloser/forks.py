@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import weakref
+from collections.abc import Iterator
 from typing import Protocol
 
 
@@ -21,15 +22,46 @@ class ForkAware(Protocol):
 KEYED, REGISTRY, BREAKER = range(3)
 """What owns a lock, in the order in which the library nests them."""
 
-_owners: tuple[weakref.WeakSet[ForkAware], ...] = tuple(weakref.WeakSet() for _ in (KEYED, REGISTRY, BREAKER))
+
+class _Owners:
+    """Weak references to owners. Dead ones are dropped when the list has doubled, so that adding is cheap."""
+
+    def __init__(self) -> None:
+        self._references: list[weakref.ref[ForkAware]] = []
+        self._limit = 64
+
+    def add(self, reference: weakref.ref[ForkAware]) -> list[ForkAware]:
+        """Remember an owner for as long as it lives. The caller holds `_mutex`.
+
+        Returns:
+            Owners to be let go of without the mutex: if it was the last reference, their finalisers run.
+        """
+        self._references.append(reference)
+        if len(self._references) <= self._limit:
+            return []
+        alive = list(self)
+        self._references = [weakref.ref(owner) for owner in alive]
+        self._limit = 64 + 2 * len(alive)
+        return alive
+
+    def __iter__(self) -> Iterator[ForkAware]:
+        for reference in self._references:
+            owner = reference()
+            if owner is not None:
+                yield owner
+
+
+_owners = (_Owners(), _Owners(), _Owners())
 _mutex = threading.Lock()  # the innermost of all: an owner may be made while outer locks are held
 _held: list[ForkAware] = []
 
 
 def register(owner: ForkAware, level: int) -> None:
     """Protect `owner.lock` over forks, for as long as the owner lives."""
+    reference = weakref.ref(owner)
     with _mutex:
-        _owners[level].add(owner)
+        alive = _owners[level].add(reference)
+    alive.clear()
 
 
 def _before() -> None:

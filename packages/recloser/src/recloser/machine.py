@@ -14,6 +14,8 @@ it counts in the metrics and changes nothing else.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from types import MappingProxyType
 
 from recloser.changes import Change, ControlChange, ProbeExpired, ResetDone
 from recloser.events import Control, State
@@ -23,9 +25,39 @@ from recloser.recovery import Opening
 from recloser.settings import Settings
 from recloser.tickets import Refusal, Settled, Ticket
 
+_NO_TRANSITIONS: Mapping[tuple[State, State], int] = MappingProxyType({})
+
+_STANDING_REFUSALS = {Control.AUTOMATIC: "open", Control.FORCED_OPEN: "forced_open"}
+"""Why an open circuit rejects every call until its time is over, by who decides."""
+
 
 class Machine:
     """States and transitions. The caller holds a lock around every method."""
+
+    # Breakers come by the hundred thousand: what only some of them ever need is made when they do.
+    __slots__ = (
+        "_abandoned_generation",
+        "_half_open_until",
+        "_opening",
+        "_probes",
+        "_running",
+        "_throttled_until",
+        "_unannounced",
+        "attempt",
+        "changed_at",
+        "changes",
+        "control",
+        "control_reason",
+        "generation",
+        "kernel",
+        "observed",
+        "observed_rejections",
+        "rejections_observed",
+        "settings",
+        "state",
+        "successes",
+        "transitions",
+    )
 
     def __init__(self, settings: Settings, now: float) -> None:
         self.settings = settings
@@ -37,21 +69,31 @@ class Machine:
         self.attempt = 0
         self.successes = 0
         self.observed = False
+        self.rejections_observed = False
         self.changed_at = now
-        self.open_until = math.inf
-        self.last_failure: str | None = None
-        self.rejected: dict[str, int] = {}
         self.observed_rejections = 0
-        self.transitions: dict[tuple[State, State], int] = {}
-        self.changes: list[Change | ControlChange | ProbeExpired | ResetDone] = []
+        self.transitions: Mapping[tuple[State, State], int] = _NO_TRANSITIONS
+        self.changes: tuple[Change | ControlChange | ProbeExpired | ResetDone, ...] = ()
         self._throttled_until = -math.inf
         self._half_open_until = math.inf
-        self._probes: set[Ticket] = set()
-        self._running: dict[Ticket, None] = {}
+        self._probes: set[Ticket] | None = None
+        self._running: dict[Ticket, None] | None = None
         self._unannounced: Change | None = None
         self._opening: Opening | None = None
         self._abandoned_generation = -1
         self._choose_path()
+
+    # The kernel has these two, because it rejects calls by itself while the circuit is open.
+
+    @property
+    def open_until(self) -> float:
+        """When an open circuit may be probed, in monotonic seconds."""
+        return self.kernel.open_until
+
+    @property
+    def last_failure(self) -> str | None:
+        """The last counted failure as text."""
+        return self.kernel.last_failure
 
     # Admit
 
@@ -70,7 +112,7 @@ class Machine:
             self.kernel.admit()
             return Ticket(self.generation, now, shadow_of=refusal)
         if self._opening is None:  # else the caller works the open time out and asks again
-            self.rejected[refusal.reason] = self.rejected.get(refusal.reason, 0) + 1
+            self.kernel.count_rejection(refusal.reason)
         return refusal
 
     def _refusal(self, now: float) -> Refusal | None:
@@ -78,7 +120,7 @@ class Machine:
             return Refusal(self.state, "forced_open", None)
         if self.state is State.OPEN and (now < self.open_until or self._unannounced is not None):
             return Refusal(self.state, "open", max(0.0, self.open_until - now))
-        if self.state is State.HALF_OPEN and len(self._probes) >= self.settings.half_open_max_calls:
+        if self.state is State.HALF_OPEN and len(self._probes or ()) >= self.settings.half_open_max_calls:
             return Refusal(self.state, "half_open_full", self._half_open_until - now)
         return None
 
@@ -93,6 +135,8 @@ class Machine:
         ticket = Ticket(self.generation, now)
         self.kernel.admit()
         if self.settings.count_in_flight_slow_calls:
+            if self._running is None:
+                self._running = {}
             self._running[ticket] = None
         return ticket
 
@@ -101,6 +145,8 @@ class Machine:
             self._half_open(now)
         ticket = Ticket(self.generation, now)
         self.kernel.admit()
+        if self._probes is None:
+            self._probes = set()
         self._probes.add(ticket)
         return ticket
 
@@ -120,7 +166,7 @@ class Machine:
             return None
         settled = self._finish(ticket, verdict, now)
         if verdict.outcome in (Outcome.FAILURE, Outcome.THROTTLED):
-            self.last_failure = verdict.failed or str(verdict.outcome)
+            self.kernel.last_failure = verdict.failed or str(verdict.outcome)
         if settled.late:
             self._settle_late(verdict, now)
         elif self.state is State.CLOSED:
@@ -133,7 +179,8 @@ class Machine:
         ticket.settled = True
         if ticket.generation > self._abandoned_generation:
             self.kernel.release(ticket.hot)
-        self._running.pop(ticket, None)
+        if self._running:
+            self._running.pop(ticket, None)
         duration = max(0.0, now - ticket.started) if ticket.latency is None else ticket.latency
         outcome = verdict.outcome
         if outcome is Outcome.SUCCESS and duration >= self.kernel.slow_after:
@@ -145,7 +192,7 @@ class Machine:
         # What the server says of its own future holds whichever generation asked: it may lengthen an open period.
         if verdict.outcome is Outcome.THROTTLED and verdict.retry_after is not None and self.state is State.OPEN:
             self._throttled_until = max(self._throttled_until, now + self._clamped(verdict.retry_after))
-            self.open_until = max(self.open_until, self._throttled_until)
+            self.kernel.open_until = max(self.open_until, self._throttled_until)
 
     def _settle_closed(self, ticket: Ticket, verdict: Verdict, settled: Settled, now: float) -> None:
         outcome = settled.outcome
@@ -162,7 +209,8 @@ class Machine:
         self._trip(rule, outcome, now)
 
     def _settle_probe(self, ticket: Ticket, verdict: Verdict, outcome: Outcome, now: float) -> None:
-        self._probes.discard(ticket)
+        if self._probes:
+            self._probes.discard(ticket)
         if outcome in (Outcome.IGNORED, Outcome.RELEASED) or not verdict.conclusive:
             return
         if outcome is Outcome.THROTTLED:
@@ -191,17 +239,17 @@ class Machine:
     def _half_open_ran_out(self, at: float) -> None:
         # A probe that ran for the whole period hangs: that is a failure. Without one, the period ended for want of
         # traffic; the circuit is open again but may be probed at once, and keeps the successes it has seen.
-        hung = any(ticket.started <= self.changed_at for ticket in self._probes)
-        for ticket in self._probes:
+        probes, self._probes = self._probes or (), None
+        hung = any(ticket.started <= self.changed_at for ticket in probes)
+        for ticket in probes:
             ticket.settled = True
             self.kernel.release(False)
             self.kernel.count(Outcome.EXPIRED, 0.0)
-            self.changes.append(ProbeExpired(at - ticket.started))
-        self._probes.clear()
+            self.changes += (ProbeExpired(at - ticket.started),)
         if hung:
             self._open(at, "half_open_timeout", "a probe did not end in time", None)
         else:
-            self.open_until = at
+            self.kernel.open_until = at
             self._change(State.OPEN, at, "half_open_inconclusive", open_for=0.0)
 
     def _count_running_slow(self, now: float) -> None:
@@ -242,7 +290,7 @@ class Machine:
         self.successes = 0
         rate = self.kernel.failure_rate(at)
         open_for = self.settings.open_for if wait is None else wait
-        self.open_until = at + open_for
+        self.kernel.open_until = at + open_for
         self._throttled_until = -math.inf
         self._change(State.OPEN, at, reason, detail, open_for, announce=wait is not None)
         if wait is None:
@@ -270,9 +318,10 @@ class Machine:
         self._announce()
         self._new_generation()
         if to is self.state:
+            self._choose_path()
             return
         pair = (self.state, to)
-        self.transitions[pair] = self.transitions.get(pair, 0) + 1
+        self.transitions = {**self.transitions, pair: self.transitions.get(pair, 0) + 1}
         self._unannounced = Change(self.state, to, reason, detail, open_for, self.attempt)
         self.state = to
         self.changed_at = at
@@ -280,11 +329,11 @@ class Machine:
         if announce:
             self._announce()
 
+    # Whoever calls it chooses the path when the state is what it will be, and not before: a call that entered the hot
+    # path in between would belong to the new generation, and be taken for a probe.
     def _new_generation(self) -> None:
         self.generation += 1
-        self._probes.clear()
-        self._running.clear()
-        self._choose_path()
+        self._probes = self._running = None
 
     def _choose_path(self) -> None:
         hot = (
@@ -294,17 +343,30 @@ class Machine:
             and not self.settings.count_in_flight_slow_calls
         )
         self.kernel.hot_generation = self.generation if hot else -1
+        self.kernel.refusing = self._standing_refusal()
 
-    def observe(self, observed: bool) -> None:
-        """Whether a listener wants to know of every call, so that none may take the hot path."""
-        self.observed = observed
+    def _standing_refusal(self) -> str | None:
+        if self.state is not State.OPEN or self._unannounced is not None or self.rejections_observed:
+            return None
+        return _STANDING_REFUSALS.get(self.control)
+
+    def observe(self, calls: bool, rejections: bool) -> None:
+        """Whether a listener wants to know of every call, or rejection, so that none may take the short way."""
+        self.observed = calls
+        self.rejections_observed = rejections
         self._choose_path()
 
     def _announce(self) -> None:
         self._opening = None
         if self._unannounced is not None:
-            self.changes.append(self._unannounced)
+            self.changes += (self._unannounced,)
             self._unannounced = None
+            self._choose_path()
+
+    def take_changes(self) -> tuple[Change | ControlChange | ProbeExpired | ResetDone, ...]:
+        """What has happened since it was last asked."""
+        changes, self.changes = self.changes, ()
+        return changes
 
     # The open time. Strategies are user code, so they run without the lock: the circuit opens at once with the base
     # time, the caller works the real time out and brings it back, and only then is the change announced.
@@ -317,7 +379,7 @@ class Machine:
     def resolve_opening(self, generation: int, seconds: float) -> None:
         """Set the open time of `generation`, in seconds since it opened; nothing if another has begun."""
         if generation == self.generation and self._unannounced is not None:
-            self.open_until = max(self.changed_at + seconds, self._throttled_until)
+            self.kernel.open_until = max(self.changed_at + seconds, self._throttled_until)
             self._unannounced = self._unannounced._replace(open_for=self.open_until - self.changed_at)
             self._announce()
 
@@ -326,7 +388,7 @@ class Machine:
     def force_open(self, now: float, reason: str) -> None:
         """Reject every call until told otherwise."""
         self._take_control(Control.FORCED_OPEN, reason)
-        self.open_until = math.inf
+        self.kernel.open_until = math.inf
         if self.state is not State.OPEN:
             self._change(State.OPEN, now, "operator", reason)
 
@@ -340,6 +402,7 @@ class Machine:
         self._take_control(Control.DISABLED, reason)
         self._close_for_operator(now, reason)
         self._new_generation()  # calls in flight must not be recorded either
+        self._choose_path()
 
     def observe_only(self, now: float, reason: str) -> None:
         """Decide and record, and reject nothing, until told otherwise."""
@@ -352,13 +415,13 @@ class Machine:
     def reset(self, now: float, reason: str) -> None:
         """Automatic, closed, with an empty window."""
         self._take_control(Control.AUTOMATIC, reason)
-        self.changes.append(ResetDone(reason))
+        self.changes += (ResetDone(reason),)
         self._close(now, "operator", reason)
 
     def _take_control(self, control: Control, reason: str) -> None:
         self._announce()
         if control is not self.control:
-            self.changes.append(ControlChange(self.control, control, reason))
+            self.changes += (ControlChange(self.control, control, reason),)
             self.control = control
             self._choose_path()
         self.control_reason = None if control is Control.AUTOMATIC else reason
@@ -394,7 +457,7 @@ class Machine:
         self.kernel.reconfigure(self.settings, settings, now)
         self.settings = settings
         if not settings.count_in_flight_slow_calls:
-            self._running.clear()
+            self._running = None
         self._choose_path()
 
     def restore(
@@ -408,24 +471,25 @@ class Machine:
         now: float,
     ) -> None:
         """Take over an exported state. `remaining` is the open time left, in seconds."""
-        self.last_failure = last_failure
+        self.kernel.last_failure = last_failure
         self.control = control
         self.control_reason = control_reason
         self.attempt = attempt
         self._choose_path()
         if state is not State.CLOSED:
             # A half-open period belonged to probes of another life: open, to be probed when the time has come.
-            self.open_until = now + remaining
+            self.kernel.open_until = now + remaining
             self._change(State.OPEN, now, "restored", open_for=remaining if math.isfinite(remaining) else None)
 
     def after_fork(self, now: float) -> None:
         """In a forked child: the calls that were in flight belong to the parent."""
         self._announce()
-        self.changes.clear()
+        self.changes = ()
         self._abandoned_generation = self.generation
         self.kernel.forget_calls()
         if self.state is State.HALF_OPEN:
-            self.open_until = now
+            self.kernel.open_until = now
             self._change(State.OPEN, now, "half_open_inconclusive", open_for=0.0)
         else:
             self._new_generation()
+            self._choose_path()

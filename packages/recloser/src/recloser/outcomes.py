@@ -98,6 +98,8 @@ def _ask_classifier(classify: Classifier, exc: BaseException | None, result: Any
     verdict = answer if isinstance(answer, Verdict) else Verdict(Outcome(answer))
     if verdict.outcome not in _CLASSIFIABLE:
         raise ValueError(f"classify returned {verdict.outcome!r}: expected one of {[str(o) for o in _CLASSIFIABLE]}")
+    if verdict.failed is not None and not isinstance(verdict.failed, str):
+        raise ValueError(f"classify returned failed={verdict.failed!r}: expected text or None")
     if verdict.retry_after is not None and not math.isfinite(verdict.retry_after):
         raise ValueError(f"classify returned retry_after={verdict.retry_after!r}: expected finite seconds or None")
     return verdict

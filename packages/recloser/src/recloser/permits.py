@@ -58,7 +58,13 @@ class Permit:
         return self._controller.settle(self._ticket, verdict)
 
     def failure_described(self, text: str) -> bool:
-        """The call failed, for a reason given as text. True if this settled the permit."""
+        """The call failed, for a reason given as text. True if this settled the permit.
+
+        Raises:
+            TypeError: `text` is not text.
+        """
+        if not isinstance(text, str):
+            raise TypeError(f"text={text!r}: must be the reason as text")
         return self._controller.settle(self._ticket, Verdict(Outcome.FAILURE, failed=text))
 
     def ignore(self) -> bool:
@@ -85,6 +91,11 @@ class Permit:
         settings = self._controller.settings
         verdict = classify_result(settings, result) if exc is None else classify_exception(settings, exc)
         return self._controller.settle(self._ticket, verdict)
+
+    def drop(self, verdict: Verdict) -> None:
+        """Settle from within a finaliser, which must not wait for the breaker's lock."""
+        if not self._ticket.settled:
+            self._controller.abandon(self._ticket, verdict)
 
     def mark_first_item(self) -> None:
         """The first item of a stream has come: the time until now is the call's duration. Later marks do nothing."""

@@ -107,11 +107,10 @@ class Stats:
 
 def read(machine: Machine, name: str, now: float, time: float) -> Stats:
     """Take a reading. The caller holds the breaker's lock; `now` is monotonic and `time` Unix seconds."""
-    kernel = machine.kernel
-    failure_rate, slow_call_rate = kernel.failure_rate(now), kernel.slow_call_rate(now)
+    seen = machine.kernel.reading(now)
     in_state = max(0.0, now - machine.changed_at)
-    calls: dict[str, int] = {str(outcome): count for outcome, count in kernel.counts.items()}
-    calls["rejected"] = sum(machine.rejected.values())
+    calls: dict[str, int] = {str(outcome): count for outcome, count in seen.counts.items()}
+    calls["rejected"] = sum(seen.rejections.values())
     return Stats(
         name=name,
         state=machine.state,
@@ -121,17 +120,17 @@ def read(machine: Machine, name: str, now: float, time: float) -> Stats:
         time_in_state=in_state,
         retry_after=machine.retry_after(now),
         calls=calls,
-        rejections=dict(machine.rejected),
+        rejections=seen.rejections,
         observed_rejections=machine.observed_rejections,
-        in_flight=kernel.in_flight,
-        consecutive_failures=kernel.consecutive_failures,
-        failure_rate=failure_rate,
-        slow_call_rate=slow_call_rate,
-        window_calls=kernel.window_calls,
+        in_flight=seen.in_flight,
+        consecutive_failures=seen.consecutive_failures,
+        failure_rate=seen.failure_rate,
+        slow_call_rate=seen.slow_call_rate,
+        window_calls=seen.window_calls,
         attempt=machine.attempt,
         transitions=dict(machine.transitions),
         last_failure=machine.last_failure,
-        duration_buckets=tuple(kernel.histogram),
-        duration_sum=kernel.duration_sum,
+        duration_buckets=seen.histogram,
+        duration_sum=seen.duration_sum,
         tags=dict(machine.settings.tags),
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections import deque
+from typing import Any, NamedTuple
 
 from recloser.outcomes import Outcome
 from recloser.settings import Settings
@@ -20,17 +21,46 @@ BUCKET_BOUNDS = (
 )  # fmt: skip
 """Upper bounds (inclusive, seconds) of the latency histogram; one more bucket holds what is longer."""
 
+UNTIMED = frozenset({Outcome.IGNORED, Outcome.RELEASED, Outcome.EXPIRED})
+"""Outcomes whose duration says nothing about the dependency."""
+
+RATE_NEVER = 2.0
+"""A threshold that no rate reaches: they are 1 at most."""
+
 _NEVER = math.inf
 _SUCCESS = Outcome.SUCCESS
 
 
+class Reading(NamedTuple):
+    """What a kernel knows, all of it at the same instant; see `recloser.Stats` for the meaning of the members."""
+
+    counts: dict[Outcome, int]
+    histogram: tuple[int, ...]
+    duration_sum: float
+    rejections: dict[str, int]
+    in_flight: int
+    consecutive_failures: int
+    window_calls: int
+    failure_rate: float | None
+    slow_call_rate: float | None
+
+
 class Kernel:
-    """Counters and window of one breaker, and the rules that open it."""
+    """Counters and window of one breaker, and the rules that open it.
+
+    Attributes:
+        hot_generation: The generation that may use the hot path; negative when none may.
+        refusing: The reason for which every call is rejected until `open_until`, when nobody else has to see it.
+        open_until: When an open circuit may be probed, in monotonic seconds.
+        last_failure: The last counted failure as text.
+    """
 
     __slots__ = (
+        "_abandoned",
         "_failure_rate",
         "_failure_threshold",
         "_minimum_calls",
+        "_rejections",
         "_slow_rate",
         "_tickets",
         "consecutive_failures",
@@ -40,18 +70,26 @@ class Kernel:
         "hot_calls",
         "hot_generation",
         "judges_results",
+        "last_failure",
+        "open_until",
+        "refusing",
         "slow_after",
         "window",
     )
 
     def __init__(self, settings: Settings) -> None:
-        self.hot_generation = 0
+        self.hot_generation = -1
+        self.refusing: str | None = None
+        self.open_until = math.inf
+        self.last_failure: str | None = None
         # One item per hot call in flight: appending and popping are atomic, so that entering needs no lock.
         self.hot_calls: deque[None] = deque()
         self._tickets = 0
+        self._abandoned: list[Any] = []
         self.counts = dict.fromkeys(Outcome, 0)
         self.histogram = [0] * (len(BUCKET_BOUNDS) + 1)
         self.duration_sum = 0.0
+        self._rejections: dict[str, int] = {}
         self.consecutive_failures = 0
         self.window = make_window(settings.window)
         self._apply(settings)
@@ -59,9 +97,8 @@ class Kernel:
     def _apply(self, settings: Settings) -> None:
         self.slow_after = settings.slow_call_duration or _NEVER
         self._failure_threshold = settings.failure_threshold or _NEVER
-        # A rate can be 1 at most, so 2 is never reached.
-        self._failure_rate = settings.failure_rate_threshold or 2.0
-        self._slow_rate = settings.slow_call_rate_threshold or 2.0
+        self._failure_rate = settings.failure_rate_threshold or RATE_NEVER
+        self._slow_rate = settings.slow_call_rate_threshold or RATE_NEVER
         self._minimum_calls = settings.minimum_calls
         self.judges_results = settings.classify is not None or settings.failure_on_result is not None
 
@@ -92,6 +129,19 @@ class Kernel:
         self.hot_calls.clear()
         self._tickets = 0
 
+    @property
+    def has_abandoned(self) -> bool:
+        """Whether `take_abandoned` would give anything."""
+        return bool(self._abandoned)
+
+    def abandon(self, item: Any) -> None:
+        """Keep something until `take_abandoned`. A finaliser calls this, so at any time and from any thread."""
+        self._abandoned.append(item)
+
+    def take_abandoned(self) -> list[Any]:
+        """What was abandoned, each thing once."""
+        return [self._abandoned.pop(0) for _ in range(len(self._abandoned))]
+
     def succeed(self, duration: float, now: float) -> str | None:
         """A call of the hot generation succeeded in time; the rule that opens the circuit all the same, or None.
 
@@ -109,9 +159,13 @@ class Kernel:
     def count(self, outcome: Outcome, duration: float) -> None:
         """Count a call that ended, and its duration in seconds if it says something about the dependency."""
         self.counts[outcome] += 1
-        if outcome not in _UNTIMED:
+        if outcome not in UNTIMED:
             self.histogram[bisect_left(BUCKET_BOUNDS, duration)] += 1
             self.duration_sum += duration
+
+    def count_rejection(self, reason: str) -> None:
+        """Count a call that was rejected."""
+        self._rejections[reason] = self._rejections.get(reason, 0) + 1
 
     def record(self, failure: bool, slow: bool, now: float) -> str | None:
         """Enter a call into the window; the name of the rule that opens the circuit, or None."""
@@ -163,9 +217,24 @@ class Kernel:
         return self.window.slow / self.window.calls if self.window.calls else None
 
     def clear_window(self) -> None:
-        """Start a new era: forget the window and the row of failures; counters and histogram stay."""
+        """Start a new era: forget the window and the row of failures; counters and histogram stay.
+
+        Nobody may use the hot path until the new generation has been named.
+        """
+        self.hot_generation = -1
         self.window.clear()
         self.consecutive_failures = 0
 
-
-_UNTIMED = frozenset({Outcome.IGNORED, Outcome.RELEASED, Outcome.EXPIRED})
+    def reading(self, now: float) -> Reading:
+        """Everything at one instant."""
+        return Reading(
+            counts=dict(self.counts),
+            histogram=tuple(self.histogram),
+            duration_sum=self.duration_sum,
+            rejections=dict(self._rejections),
+            in_flight=self.in_flight,
+            consecutive_failures=self.consecutive_failures,
+            failure_rate=self.failure_rate(now),
+            slow_call_rate=self.slow_call_rate(now),
+            window_calls=self.window.calls,
+        )

@@ -1,0 +1,558 @@
+/* Call: one call of a protected coroutine function. It stands in for the coroutine, which is inside.
+ *
+ * It admits at the first send, drives the coroutine, and settles when that ends: by returning, raising, being closed
+ * or being forgotten. Each call settles once. What a plain coroutine says when it is misused, it says too.
+ */
+#ifndef RECLOSER_CALL_H
+#define RECLOSER_CALL_H
+
+#include "common.h"
+#include "protected.h"
+
+enum { CREATED, ADMITTED_HOT, ADMITTED, ENDED };
+
+typedef struct {
+    PyObject_HEAD
+    Protected *protected;
+    PyObject *inner;
+    PyObject *permit;    /* of a call that was not admitted on the hot path */
+    PyObject *weakrefs;
+    int64_t generation;
+    double started;
+    uint8_t phase;
+    uint8_t running;
+} Call;
+
+static PyObject *
+coroutine_vectorcall(PyObject *op, PyObject *const *args, size_t nargsf, PyObject *kwnames)
+{
+    Protected *protected = (Protected *)op;
+    PyObject *inner = PyObject_Vectorcall(protected->fn, args, nargsf, kwnames);
+    if (inner == NULL) {
+        return NULL;
+    }
+    Call *self = (Call *)kept_take(&protected->state->calls, protected->state->call_type);
+    if (self == NULL) {
+        Py_DECREF(inner);
+        return NULL;
+    }
+    self->protected = (Protected *)Py_NewRef(op);
+    self->inner = inner;
+    self->permit = NULL;
+    self->weakrefs = NULL;
+    self->phase = CREATED;
+    self->running = 0;
+    PyObject_GC_Track((PyObject *)self);
+    return (PyObject *)self;
+}
+
+/* ---- admitting and settling ---- */
+
+static int
+close_inner(Call *self)
+{
+    PyObject *closed = PyObject_CallMethodNoArgs(self->inner, self->protected->state->str_close);
+    Py_XDECREF(closed);
+    return closed == NULL ? -1 : 0;
+}
+
+/* The call was rejected, with the exception set: the coroutine inside will never be awaited. */
+static void
+give_up(Call *self)
+{
+    PyObject *exc = PyErr_GetRaisedException();
+    self->phase = ENDED;
+    if (close_inner(self) < 0) {
+        PyErr_WriteUnraisable(self->inner);
+    }
+    PyErr_SetRaisedException(exc);
+}
+
+static int
+admit_cold(Call *self)
+{
+    Protected *protected = self->protected;
+    if (refuse(protected) == 0) {
+        self->permit = PyObject_CallOneArg(protected->state->take_permit, protected->controller);
+        if (self->permit != NULL) {
+            self->phase = ADMITTED;
+            return 0;
+        }
+    }
+    give_up(self);
+    return -1;
+}
+
+static inline int
+admit(Call *self)
+{
+    Protected *protected = self->protected;
+    self->generation = kernel_enter(protected->kernel);
+    if (self->generation < 0) {
+        return admit_cold(self);
+    }
+    if (read_clock(protected->now, &self->started) < 0) {
+        kernel_unenter(protected->kernel);
+        give_up(self);
+        return -1;
+    }
+    self->phase = ADMITTED_HOT;
+    return 0;
+}
+
+/* Tell the breaker that the call raised `exc`, or returned `result`; the other one is None. */
+static int
+settle(Call *self, uint8_t phase, PyObject *exc, PyObject *result)
+{
+    Protected *protected = self->protected;
+    State *state = protected->state;
+    PyObject *done;
+    if (phase == ADMITTED_HOT) {
+        done = call_hook(protected, state->hot_settled, self->generation, self->started, exc, result);
+    }
+    else {
+        done = PyObject_CallMethodObjArgs(self->permit, state->str_settle, exc, result, NULL);
+    }
+    Py_XDECREF(done);
+    return done == NULL ? -1 : 0;
+}
+
+static inline uint8_t
+end(Call *self)
+{
+    uint8_t phase = self->phase;
+    self->phase = ENDED;
+    return phase;
+}
+
+static inline int
+call_returned(Call *self, PyObject *result)
+{
+    uint8_t phase = end(self);
+    if (phase == ADMITTED_HOT) {
+        int left = leave(self->protected, self->generation, self->started);
+        if (left != JUDGED) {
+            return left;
+        }
+    }
+    return settle(self, phase, Py_None, result);
+}
+
+/* The coroutine raised what is set now; that is set again afterwards. */
+static void
+call_raised(Call *self)
+{
+    PyObject *exc = PyErr_GetRaisedException();
+    if (settle(self, end(self), exc, Py_None) < 0) {
+        chain_context(exc);
+    }
+    else {
+        PyErr_SetRaisedException(exc);
+    }
+}
+
+/* ---- driving ---- */
+
+/* Only one may drive a coroutine, and only until it ends: 0 when the caller may now. */
+static inline int
+begin(Call *self)
+{
+    int running, phase;
+    BEGIN_ATOMIC(self)
+    running = self->running;
+    phase = self->phase;
+    self->running = 1;
+    if (!running && phase == ENDED) {
+        self->running = 0;
+    }
+    END_ATOMIC()
+    if (running) {
+        PyErr_SetString(PyExc_ValueError, "coroutine already executing");
+        return -1;
+    }
+    if (phase == ENDED) {
+        PyErr_SetString(PyExc_RuntimeError, "cannot reuse already awaited coroutine");
+        return -1;
+    }
+    return 0;
+}
+
+static PySendResult
+call_am_send(PyObject *op, PyObject *value, PyObject **result)
+{
+    Call *self = (Call *)op;
+    *result = NULL;
+    if (begin(self) < 0) {
+        return PYGEN_ERROR;
+    }
+    PySendResult sent = PYGEN_ERROR;
+    if (self->phase == CREATED) {
+        if (value != Py_None) {
+            PyErr_SetString(PyExc_TypeError, "can't send non-None value to a just-started coroutine");
+            goto done;
+        }
+        if (admit(self) < 0) {
+            goto done;
+        }
+    }
+    sent = PyIter_Send(self->inner, value, result);
+    if (sent == PYGEN_RETURN) {
+        if (call_returned(self, *result) < 0) {
+            Py_CLEAR(*result);
+            sent = PYGEN_ERROR;
+        }
+    }
+    else if (sent == PYGEN_ERROR) {
+        call_raised(self);
+    }
+done:
+    self->running = 0;
+    return sent;
+}
+
+/* Raise StopIteration(value), steals `value`. A tuple or exception must not be taken for the constructor's arguments. */
+static PyObject *
+stop_with(PyObject *value)
+{
+    if (value == Py_None) {
+        Py_DECREF(value);
+        PyErr_SetNone(PyExc_StopIteration);
+        return NULL;
+    }
+    PyObject *stop = PyObject_CallOneArg(PyExc_StopIteration, value);
+    Py_DECREF(value);
+    if (stop != NULL) {
+        PyErr_SetObject(PyExc_StopIteration, stop);
+        Py_DECREF(stop);
+    }
+    return NULL;
+}
+
+static PyObject *
+call_send(PyObject *op, PyObject *value)
+{
+    PyObject *result;
+    switch (call_am_send(op, value, &result)) {
+    case PYGEN_RETURN:
+        return stop_with(result);
+    case PYGEN_NEXT:
+        return result;
+    default:
+        return NULL;
+    }
+}
+
+/* ---- the end of an await, from 3.12 on ----
+ *
+ * There `await` takes the result out of a StopIteration, which costs more than everything else here. This one is its
+ * subclass, made without the constructor and used again.
+ */
+
+static void
+stop_dealloc(PyObject *op)
+{
+    State *state = PyType_GetModuleState(Py_TYPE(op));
+    PyObject_GC_UnTrack(op);
+    ((PyTypeObject *)PyExc_StopIteration)->tp_clear(op);
+    if (state != NULL) {
+        kept_give(&state->stops, op);
+        return;
+    }
+    PyTypeObject *type = Py_TYPE(op);
+    PyObject_GC_Del(op);
+    Py_DECREF(type);
+}
+
+static int
+stop_traverse(PyObject *op, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(op));
+    return ((PyTypeObject *)PyExc_StopIteration)->tp_traverse(op, visit, arg);
+}
+
+static PyType_Slot stop_slots[] = {
+    {Py_tp_dealloc, stop_dealloc},
+    {Py_tp_traverse, stop_traverse},
+    {0, NULL},
+};
+
+static PyType_Spec stop_spec = {
+    .name = "recloser.kernel._kernel.StopIteration",
+    .basicsize = sizeof(PyStopIterationObject),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = stop_slots,
+};
+
+/* Raise it; steals `value`. */
+static PyObject *
+stop_await_with(State *state, PyObject *value)
+{
+    PyStopIterationObject *stop = (PyStopIterationObject *)kept_take(&state->stops, state->stop_type);
+    if (stop == NULL) {
+        Py_DECREF(value);
+        return NULL;
+    }
+    const size_t header = sizeof(PyObject);
+    memset((char *)stop + header, 0, sizeof(*stop) - header);
+    stop->args = Py_NewRef(state->empty_tuple);
+    stop->value = value;
+    PyObject_GC_Track((PyObject *)stop);
+    PyErr_SetRaisedException((PyObject *)stop);
+    return NULL;
+}
+
+static PyObject *
+call_iternext(PyObject *op)
+{
+    PyObject *result;
+    PySendResult sent = call_am_send(op, Py_None, &result);
+    if (sent != PYGEN_RETURN) {
+        return result;
+    }
+    if (result == Py_None) { /* the protocol's short form */
+        Py_DECREF(result);
+        return NULL;
+    }
+    return stop_await_with(((Call *)op)->protected->state, result);
+}
+
+static PyObject *
+call_throw(PyObject *op, PyObject *const *args, Py_ssize_t count)
+{
+    Call *self = (Call *)op;
+    if (begin(self) < 0) {
+        return NULL;
+    }
+    PyObject *item = NULL;
+    PyObject *throw = PyObject_GetAttr(self->inner, self->protected->state->str_throw);
+    if (throw == NULL) {
+        goto done;
+    }
+    item = PyObject_Vectorcall(throw, args, (size_t)count, NULL);
+    Py_DECREF(throw);
+    if (item != NULL) {
+        goto done;
+    }
+    if (self->phase == CREATED) { /* it never ran: there is no call to settle */
+        end(self);
+    }
+    else if (PyErr_ExceptionMatches(PyExc_StopIteration)) {
+        PyObject *stop = PyErr_GetRaisedException();
+        if (call_returned(self, ((PyStopIterationObject *)stop)->value) < 0) {
+            Py_DECREF(stop);
+        }
+        else {
+            PyErr_SetRaisedException(stop);
+        }
+    }
+    else {
+        call_raised(self);
+    }
+done:
+    self->running = 0;
+    return item;
+}
+
+static int
+close_call(Call *self, int forgotten);
+
+static PyObject *
+call_close(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    Call *self = (Call *)op;
+    if (self->phase == ENDED && !self->running) {
+        Py_RETURN_NONE;
+    }
+    if (begin(self) < 0) {
+        return NULL;
+    }
+    int closed = close_call(self, 0);
+    self->running = 0;
+    if (closed < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+call_await(PyObject *op)
+{
+    Call *self = (Call *)op;
+    int phase;
+    BEGIN_ATOMIC(self)
+    phase = self->phase;
+    END_ATOMIC()
+    if (phase == ADMITTED_HOT || phase == ADMITTED) {
+        PyErr_SetString(PyExc_RuntimeError, "coroutine is being awaited already");
+        return NULL;
+    }
+    return Py_NewRef(op);
+}
+
+/* ---- ending early ---- */
+
+/* A call that nobody will resume. The garbage collector may be at work inside the breaker's own locked section, so
+ * this must not wait for a lock, as settle() would. */
+static int
+settle_forgotten(Call *self, uint8_t phase, PyObject *exc)
+{
+    State *state = self->protected->state;
+    int64_t generation = phase == ADMITTED_HOT ? self->generation : -1;
+    double started = phase == ADMITTED_HOT ? self->started : 0.0;
+    PyObject *permit = phase == ADMITTED_HOT ? Py_None : self->permit;
+    PyObject *done = call_hook(self->protected, state->dropped, generation, started, permit, exc);
+    Py_XDECREF(done);
+    return done == NULL ? -1 : 0;
+}
+
+/* Close the coroutine and settle: GeneratorExit unless it raises something else, which is then set. */
+static int
+close_call(Call *self, int forgotten)
+{
+    uint8_t phase = end(self);
+    PyObject *raised = close_inner(self) < 0 ? PyErr_GetRaisedException() : NULL;
+    if (phase == CREATED) {
+        if (raised != NULL) {
+            PyErr_SetRaisedException(raised);
+        }
+        return raised == NULL ? 0 : -1;
+    }
+    PyObject *exc = raised != NULL ? Py_NewRef(raised) : PyObject_CallNoArgs(PyExc_GeneratorExit);
+    int settled = -1;
+    if (exc != NULL) {
+        settled = forgotten ? settle_forgotten(self, phase, exc) : settle(self, phase, exc, Py_None);
+        Py_DECREF(exc);
+    }
+    if (raised == NULL) {
+        return settled;
+    }
+    if (settled < 0) {
+        chain_context(raised);
+    }
+    else {
+        PyErr_SetRaisedException(raised);
+    }
+    return -1;
+}
+
+static void
+call_finalize(PyObject *op)
+{
+    Call *self = (Call *)op;
+    if (self->phase != ADMITTED_HOT && self->phase != ADMITTED) {
+        return; /* a coroutine that was never awaited says so itself */
+    }
+    PyObject *pending = PyErr_Occurred() ? PyErr_GetRaisedException() : NULL;
+    if (close_call(self, 1) < 0) {
+        PyErr_WriteUnraisable(op);
+    }
+    if (pending != NULL) {
+        PyErr_SetRaisedException(pending);
+    }
+}
+
+static int
+call_traverse(Call *self, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(self->protected);
+    Py_VISIT(self->inner);
+    Py_VISIT(self->permit);
+    return 0;
+}
+
+static void
+call_dealloc(Call *self)
+{
+    Kept *kept = &self->protected->state->calls;
+    if (self->phase == ADMITTED_HOT || self->phase == ADMITTED) {
+        if (PyObject_CallFinalizerFromDealloc((PyObject *)self) < 0) {
+            return;
+        }
+    }
+    PyObject_GC_UnTrack(self);
+    if (self->weakrefs != NULL) {
+        PyObject_ClearWeakRefs((PyObject *)self);
+    }
+    Protected *protected = self->protected;
+    Py_XDECREF(self->inner);
+    Py_XDECREF(self->permit);
+    kept_give(kept, (PyObject *)self);
+    Py_DECREF(protected); /* the last one to need the state */
+}
+
+/* ---- the face of a coroutine ---- */
+
+static PyObject *
+get_of_coroutine(Call *self, void *name)
+{
+    return PyObject_GetAttrString(self->inner, name);
+}
+
+static PyObject *
+get_coroutine_class(PyObject *Py_UNUSED(self), void *Py_UNUSED(closure))
+{
+    return Py_NewRef((PyObject *)&PyCoro_Type);
+}
+
+static PyObject *
+call_repr(Call *self)
+{
+    PyObject *qualname = PyObject_GetAttr(self->inner, self->protected->state->str_qualname);
+    if (qualname == NULL) {
+        return NULL;
+    }
+    PyObject *text = PyUnicode_FromFormat("<coroutine object %S at %p>", qualname, self);
+    Py_DECREF(qualname);
+    return text;
+}
+
+static PyMethodDef call_methods[] = {
+    {"send", call_send, METH_O, "Resume the coroutine, sending it a value."},
+    {"throw", (PyCFunction)(void (*)(void))call_throw, METH_FASTCALL, "Raise an exception in the coroutine."},
+    {"close", call_close, METH_NOARGS, "End the coroutine."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyMemberDef call_members[] = {
+    {"__weaklistoffset__", T_PYSSIZET, offsetof(Call, weakrefs), READONLY, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
+#define OF_COROUTINE(name) {name, (getter)get_of_coroutine, NULL, NULL, name}
+
+static PyGetSetDef call_getset[] = {
+    {"__class__", get_coroutine_class, NULL, NULL, NULL},
+    OF_COROUTINE("__name__"),
+    OF_COROUTINE("__qualname__"),
+    OF_COROUTINE("cr_await"),
+    OF_COROUTINE("cr_code"),
+    OF_COROUTINE("cr_frame"),
+    OF_COROUTINE("cr_origin"),
+    OF_COROUTINE("cr_running"),
+    OF_COROUTINE("cr_suspended"),
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyType_Slot call_slots[] = {
+    {Py_am_send, call_am_send},
+    {Py_am_await, call_await},
+    {Py_tp_iternext, call_iternext},
+    {Py_tp_repr, call_repr},
+    {Py_tp_finalize, call_finalize},
+    {Py_tp_traverse, call_traverse},
+    {Py_tp_dealloc, call_dealloc},
+    {Py_tp_methods, call_methods},
+    {Py_tp_members, call_members},
+    {Py_tp_getset, call_getset},
+    {0, NULL},
+};
+
+static PyType_Spec call_spec = {
+    .name = "recloser.kernel._kernel.Call",
+    .basicsize = sizeof(Call),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = call_slots,
+};
+
+#endif
