@@ -5,6 +5,7 @@ from typing import Any
 from packages.recloser.tests.support import settings
 
 from recloser import Outcome, Verdict
+from recloser.kernel import Reading
 from recloser.machine import Machine
 from recloser.tickets import Refusal, Settled, Ticket
 
@@ -54,6 +55,9 @@ def trip(machine: Machine, now: float, seconds: float = 10.0) -> None:
 
 def news(machine: Machine) -> list[Any]:
     """What is to be announced, once."""
-    changes = list(machine.changes)
-    machine.changes.clear()
-    return changes
+    return list(machine.take_changes())
+
+
+def reading(machine: Machine) -> Reading:
+    """What the kernel has counted. The window has forgotten what the last tick made it forget, and no more."""
+    return machine.kernel.reading(0.0)

@@ -11,6 +11,7 @@ from packages.recloser.tests.machine.driving import (
     call,
     make,
     news,
+    reading,
     refused,
     resolve,
     trip,
@@ -132,11 +133,11 @@ def test_refusal_is_counted_once_though_the_caller_asks_again_when_the_answer_is
     for _ in range(3):
         call(machine, FAILED, 0.0)
     refused(machine, 1.0)
-    assert machine.rejected == {}
+    assert reading(machine).rejections == {}
     resolve(machine)
     refused(machine, 1.0)
     refused(machine, 2.0)
-    assert machine.rejected == {"open": 2}
+    assert reading(machine).rejections == {"open": 2}
 
 
 def test_answer_for_an_older_opening_changes_nothing() -> None:

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from packages.recloser.tests.machine.driving import FAILED, OK, admitted, call, make, resolve
+from packages.recloser.tests.machine.driving import FAILED, OK, admitted, call, make, reading, resolve
 
 from recloser import CountWindow, State, TimeWindow
 from recloser.machine import Machine
@@ -23,8 +23,9 @@ def watching(**changes: Any) -> Machine:
 
 def known(machine: Machine) -> tuple[int, int, int]:
     """(calls, failures, slow) of the window."""
-    window = machine.kernel.window
-    return window.calls, window.failures, window.slow
+    seen = reading(machine)
+    failures, slow = seen.failure_rate or 0.0, seen.slow_call_rate or 0.0
+    return seen.window_calls, round(failures * seen.window_calls), round(slow * seen.window_calls)
 
 
 def test_running_call_is_slow_from_the_limit_on() -> None:
