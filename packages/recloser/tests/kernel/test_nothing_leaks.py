@@ -136,7 +136,7 @@ def assert_no_growth(many: Callable[[], None], tolerance: int = CALLS) -> None:
         tracemalloc.stop()
     assert grown < tolerance, f"{grown} bytes more after {CALLS} more calls"
     after = count()
-    assert all(more - less < CALLS // 20 for less, more in zip(before, after, strict=True)), (before, after)
+    assert all(more - less < tolerance // 20 for less, more in zip(before, after, strict=True)), (before, after)
 
 
 def count() -> tuple[int, ...]:

@@ -48,6 +48,17 @@ coroutine_vectorcall(PyObject *op, PyObject *const *args, size_t nargsf, PyObjec
 
 /* ---- admitting and settling ---- */
 
+static inline uint8_t
+enter_phase(Call *self, uint8_t phase)
+{
+    uint8_t last;
+    BEGIN_ATOMIC(self)
+    last = self->phase;
+    self->phase = phase;
+    END_ATOMIC()
+    return last;
+}
+
 static int
 close_inner(Call *self)
 {
@@ -61,7 +72,7 @@ static void
 give_up(Call *self)
 {
     PyObject *exc = PyErr_GetRaisedException();
-    self->phase = ENDED;
+    enter_phase(self, ENDED);
     if (close_inner(self) < 0) {
         PyErr_WriteUnraisable(self->inner);
     }
@@ -75,7 +86,7 @@ admit_cold(Call *self)
     if (refuse(protected) == 0) {
         self->permit = PyObject_CallOneArg(protected->state->take_permit, protected->controller);
         if (self->permit != NULL) {
-            self->phase = ADMITTED;
+            enter_phase(self, ADMITTED);
             return 0;
         }
     }
@@ -96,7 +107,7 @@ admit(Call *self)
         give_up(self);
         return -1;
     }
-    self->phase = ADMITTED_HOT;
+    enter_phase(self, ADMITTED_HOT);
     return 0;
 }
 
@@ -117,18 +128,10 @@ settle(Call *self, uint8_t phase, PyObject *exc, PyObject *result)
     return done == NULL ? -1 : 0;
 }
 
-static inline uint8_t
-end(Call *self)
-{
-    uint8_t phase = self->phase;
-    self->phase = ENDED;
-    return phase;
-}
-
 static inline int
 call_returned(Call *self, PyObject *result)
 {
-    uint8_t phase = end(self);
+    uint8_t phase = enter_phase(self, ENDED);
     if (phase == ADMITTED_HOT) {
         int left = leave(self->protected, self->generation, self->started);
         if (left != JUDGED) {
@@ -143,7 +146,7 @@ static void
 call_raised(Call *self)
 {
     PyObject *exc = PyErr_GetRaisedException();
-    if (settle(self, end(self), exc, Py_None) < 0) {
+    if (settle(self, enter_phase(self, ENDED), exc, Py_None) < 0) {
         chain_context(exc);
     }
     else {
@@ -177,6 +180,14 @@ begin(Call *self)
     return 0;
 }
 
+static inline void
+pause_driving(Call *self)
+{
+    BEGIN_ATOMIC(self)
+    self->running = 0;
+    END_ATOMIC()
+}
+
 static PySendResult
 call_am_send(PyObject *op, PyObject *value, PyObject **result)
 {
@@ -206,7 +217,7 @@ call_am_send(PyObject *op, PyObject *value, PyObject **result)
         call_raised(self);
     }
 done:
-    self->running = 0;
+    pause_driving(self);
     return sent;
 }
 
@@ -334,7 +345,7 @@ call_throw(PyObject *op, PyObject *const *args, Py_ssize_t count)
         goto done;
     }
     if (self->phase == CREATED) { /* it never ran: there is no call to settle */
-        end(self);
+        enter_phase(self, ENDED);
     }
     else if (PyErr_ExceptionMatches(PyExc_StopIteration)) {
         PyObject *stop = PyErr_GetRaisedException();
@@ -349,7 +360,7 @@ call_throw(PyObject *op, PyObject *const *args, Py_ssize_t count)
         call_raised(self);
     }
 done:
-    self->running = 0;
+    pause_driving(self);
     return item;
 }
 
@@ -360,14 +371,18 @@ static PyObject *
 call_close(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
     Call *self = (Call *)op;
-    if (self->phase == ENDED && !self->running) {
+    int over;
+    BEGIN_ATOMIC(self)
+    over = self->phase == ENDED && !self->running;
+    END_ATOMIC()
+    if (over) {
         Py_RETURN_NONE;
     }
     if (begin(self) < 0) {
         return NULL;
     }
     int closed = close_call(self, 0);
-    self->running = 0;
+    pause_driving(self);
     if (closed < 0) {
         return NULL;
     }
@@ -409,7 +424,7 @@ settle_forgotten(Call *self, uint8_t phase, PyObject *exc)
 static int
 close_call(Call *self, int forgotten)
 {
-    uint8_t phase = end(self);
+    uint8_t phase = enter_phase(self, ENDED);
     PyObject *raised = close_inner(self) < 0 ? PyErr_GetRaisedException() : NULL;
     if (phase == CREATED) {
         if (raised != NULL) {

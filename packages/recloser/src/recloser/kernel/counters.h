@@ -54,12 +54,14 @@ kernel_enter(Kernel *self)
     return generation;
 }
 
-/* Undo kernel_enter: the call never began. */
+/* Undo kernel_enter: there is no telling when the call began or ended. */
 static inline void
 kernel_unenter(Kernel *self)
 {
     BEGIN_ATOMIC(self)
-    self->hot_calls--;
+    if (self->hot_calls > 0) { /* else it began in the process that this one was forked from */
+        self->hot_calls--;
+    }
     END_ATOMIC()
 }
 
