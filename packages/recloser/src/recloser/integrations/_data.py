@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import TracebackType
-from typing import TypeAlias
+from typing import Self, TypeAlias
 
 from recloser.breaker import CircuitBreaker
 from recloser.outcomes import Outcome
@@ -84,8 +84,14 @@ class Call:
         self._guard = guard
         self._permit: Permit | None = None
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> Self:
         self._permit = self._guard.acquire()
+        return self
+
+    def failed(self, exc: Exception) -> None:
+        """The call failed though it will raise nothing."""
+        if self._permit is not None:
+            self._guard.settle(self._permit, exc)
 
     def __exit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None

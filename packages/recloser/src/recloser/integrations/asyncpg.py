@@ -10,8 +10,8 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-import asyncpg
-from asyncpg.pool import Pool
+import asyncpg  # type: ignore[import-untyped]
+from asyncpg.pool import Pool  # type: ignore[import-untyped]
 
 from recloser.breaker import CircuitBreaker
 from recloser.integrations._data import Guard, judge_sqlstate
@@ -89,9 +89,10 @@ def protected(connection_class: type[asyncpg.Connection], breaker: CircuitBreake
         for name in _STATEMENTS
         if hasattr(connection_class, name)
     }
-    return type(connection_class)(f"Protected{connection_class.__name__}", (connection_class,), {
-        "__slots__": (), "__module__": __name__, **methods
-    })  # fmt: skip
+    metaclass: Any = type(connection_class)
+    members = {"__slots__": (), "__module__": __name__, **methods}
+    made: type[asyncpg.Connection] = metaclass(f"Protected{connection_class.__name__}", (connection_class,), members)
+    return made
 
 
 def _protected_method(method: Callable[..., Any], guard: Guard) -> Callable[..., Any]:
