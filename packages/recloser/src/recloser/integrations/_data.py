@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from types import TracebackType
 from typing import Self, TypeAlias
@@ -9,6 +10,8 @@ from typing import Self, TypeAlias
 from recloser.breaker import CircuitBreaker
 from recloser.outcomes import Outcome
 from recloser.permits import Permit
+
+logger = logging.getLogger("recloser")
 
 Judge: TypeAlias = Callable[[Exception], Outcome]
 """FAILURE of the server, SUCCESS (it answered, with an error), or IGNORED (it was never asked)."""
@@ -66,7 +69,11 @@ class Guard:
             self._settle_judged(permit, exc)
 
     def _settle_judged(self, permit: Permit, exc: Exception) -> None:
-        outcome = self._judge(exc)
+        try:
+            outcome = self._judge(exc)
+        except Exception:  # an error of the driver whose text cannot be had, say: it must still reach the caller
+            logger.exception("an error of %r could not be judged; the call is counted as a failure", self._breaker.name)
+            outcome = Outcome.FAILURE
         if outcome is Outcome.SUCCESS:
             permit.success()
         elif outcome is Outcome.IGNORED:

@@ -23,7 +23,8 @@ Scope: TypeAlias = MutableMapping[str, Any]
 Message: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
-ASGIApp: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+# Every framework has types of its own for these three, and none of them fits another's.
+ASGIApp: TypeAlias = Callable[[Any, Any, Any], Awaitable[None]]
 
 _FULL_MATCH = 2  # starlette.routing.Match.FULL, known without importing Starlette
 
@@ -93,7 +94,7 @@ class CircuitBreakerMiddleware:
         self._key = key
         self._breakers = RouteBreakers(registry, name, settings, max_breakers)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         route = self._key({"app": self.app, **scope}) if scope["type"] == "http" else None
         if route is None:
             await self.app(scope, receive, send)
