@@ -1,4 +1,4 @@
-"""The public types, as mypy sees them: `api.py` must check in strict mode, with no expectation unfulfilled."""
+"""The public types, as mypy sees them: the files must check in strict mode, with no expectation unfulfilled."""
 
 import subprocess
 import sys
@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 API = Path(__file__).with_name("api.py")
+INTEGRATIONS = Path(__file__).with_name("integrations.py")
 STRICT = ["--strict", "--config-file=", "--python-version=3.11", "--no-error-summary"]
 
 
@@ -28,6 +29,10 @@ def cache(request: pytest.FixtureRequest) -> Path:
 def test_public_types_are_what_users_rely_on(cache: Path) -> None:
     """K9: fallbacks and errors included."""
     assert mypy(API, cache) == ""
+
+
+def test_types_of_the_integrations_fit_those_of_their_clients(cache: Path) -> None:
+    assert mypy(INTEGRATIONS, cache) == ""
 
 
 def test_wrong_expectation_would_be_seen(cache: Path, tmp_path: Path) -> None:
