@@ -1,6 +1,7 @@
 """What every async HTTP client does behind a breaker; `test_sync_clients.py` says the same of the sync ones."""
 
 import socket
+import threading
 from collections.abc import AsyncIterator, Callable
 from email.utils import formatdate
 from typing import Any
@@ -151,7 +152,7 @@ async def test_broken_answer_is_a_failure(
     server.otherwise = [*reply, CUT]
     with pytest.raises(client.error):
         await client.get(server.url)
-    assert outcomes(registry) == {"failure": 1}
+    assert outcomes(registry) == {"failure": len(server.requests)}, "aiohttp may try twice"
 
 
 @pytest.mark.parametrize(
@@ -166,9 +167,11 @@ async def test_timeout_is_a_failure(make: Make, server: RawServer, registry: Reg
 
 
 async def test_stream_holds_its_permit_to_the_end(client: AsyncClient, server: RawServer, registry: Registry) -> None:
-    server.otherwise = [chunked_head(), chunk_of(b"one"), chunk_of(b"two"), END]
+    gate = threading.Event()
+    server.otherwise = [chunked_head(), chunk_of(b"one"), gate.wait, chunk_of(b"two"), END]
     async with client.stream(server.url) as chunks:
         assert only(registry).stats().in_flight == 1
+        gate.set()
         assert b"".join([chunk async for chunk in chunks]) == b"onetwo"
         assert only(registry).stats().in_flight == 0
     assert outcomes(registry) == {"success": 1}

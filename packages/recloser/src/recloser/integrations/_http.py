@@ -135,15 +135,20 @@ class Watch(Protocol):
 
 
 class Exchange:
-    """One request and its answer, body included. Settles its permit once; what comes later changes nothing."""
+    """One request and its answer, body included. Settles its permit once; what comes later changes nothing.
 
-    __slots__ = ("_judge", "_keeps_response", "_permit", "_response", "_watch")
+    Args:
+        permit: Leave to make the request.
+        judge: The client's verdict on an exception.
+        settings: Those of the breaker.
+    """
+
+    __slots__ = ("_permit", "_response", "_watch", "judge", "settings")
 
     def __init__(self, permit: Permit, judge: Callable[[BaseException], Verdict], settings: Settings) -> None:
         self._permit = permit
-        self._judge = judge
-        # A response that nobody is going to look at is not kept: it holds its stream, and that holds this exchange.
-        self._keeps_response = settings.classify is not None or settings.failure_on_result is not None
+        self.judge = judge
+        self.settings = settings
         self._response: object = None
         self._watch: Watch | None = None
 
@@ -172,7 +177,9 @@ class Exchange:
             response: Shown at the end to the breaker's own rules, if it has any for results.
             watch: Judges the body; without one its complete arrival is a success.
         """
-        self._response = response if self._keeps_response else None
+        # A response that nobody is going to look at is not kept: it holds its stream, and that holds this exchange.
+        looked_at = self.settings.classify is not None or self.settings.failure_on_result is not None
+        self._response = response if looked_at else None
         self._watch = watch
 
     def see(self, chunk: bytes) -> None:
@@ -192,7 +199,7 @@ class Exchange:
 
     def raised(self, exc: BaseException) -> None:
         """The request, or reading its answer, raised."""
-        self._permit.settle(exc, otherwise=self._judge(exc))
+        self._permit.settle(exc, otherwise=self.judge(exc))
         self._response = None
 
     def _conclude(self, verdict: Verdict) -> None:

@@ -18,7 +18,7 @@ from recloser.integrations._http import (
     reasons_of,
     verdict_on_status,
 )
-from recloser.outcomes import IGNORED, Outcome, Verdict
+from recloser.outcomes import IGNORED, Outcome, Verdict, describe
 
 C = TypeVar("C")
 
@@ -32,6 +32,8 @@ class Names:
         read_timeout: The exception of an answer that did not come in time.
         open_error: The rejection that is also an exception of the client.
         response: The response class.
+        byte_stream: A stream of bytes at hand.
+        decoding_error: The exception of a body that is not encoded as it says.
         sync_stream: The guarded stream of a sync response.
         async_stream: The guarded stream of an async response.
         sync_default: Makes the transport that sends when none is given.
@@ -42,6 +44,8 @@ class Names:
     read_timeout: type[Exception]
     open_error: type[CircuitOpenError]
     response: type[Any]
+    byte_stream: type[Any]
+    decoding_error: type[Exception]
     sync_stream: type[SyncStream]
     async_stream: type[AsyncStream]
     sync_default: Callable[[], Any]
@@ -58,6 +62,8 @@ def names_of(module: Any, open_error: type[CircuitOpenError]) -> Names:
         read_timeout=module.ReadTimeout,
         open_error=open_error,
         response=module.Response,
+        byte_stream=module.ByteStream,
+        decoding_error=module.DecodingError,
         sync_stream=type("GuardedStream", (SyncStream, module.SyncByteStream), {}),
         async_stream=type("GuardedAsyncStream", (AsyncStream, module.AsyncByteStream), {}),
         sync_default=module.HTTPTransport,
@@ -104,8 +110,8 @@ class Policy:
                 return IGNORED
         return self.names.exceptions.judge(exc)
 
-    def answered(self, exchange: Exchange, request: Any, response: Any) -> None:
-        """The head of the answer has come."""
+    def answered(self, exchange: Exchange, request: Any, response: Any) -> bool:
+        """The head of the answer has come; True when the whole body is needed to judge it, see `complete`."""
         exchange.first_byte()
         verdict = verdict_on_status(response.status_code, response.headers, time.time())
         if verdict.outcome is not Outcome.SUCCESS or has_no_body(
@@ -114,6 +120,23 @@ class Policy:
             exchange.answered(verdict, response)
         else:
             exchange.expect_body(response)
+        return False
+
+    def complete(self, exchange: Exchange, request: Any, response: Any, content: bytes) -> None:
+        """The whole body has come; `content` is decoded."""
+        exchange.ended()
+
+    def replay(self, exchange: Exchange, request: Any, response: Any, raw: bytes) -> None:
+        """Judge an answer by its whole body, then let the caller read that body as if it came from the network."""
+        stream = self.names.byte_stream(raw)
+        copy = self.names.response(response.status_code, headers=response.headers, stream=stream, request=request)
+        try:
+            content = copy.read()
+        except self.names.decoding_error as exc:  # raised again when the caller reads
+            exchange.answered(Verdict(Outcome.FAILURE, failed=describe(exc)))
+        else:
+            self.complete(exchange, request, response, content)
+        response.stream = self.names.byte_stream(raw)
 
 
 class SyncStream:
@@ -224,8 +247,10 @@ class SyncTransport(Transport):
         except BaseException as exc:
             exchange.raised(exc)
             raise
-        policy.answered(exchange, request, response)
-        response.stream = policy.names.sync_stream(response.stream, exchange)
+        if policy.answered(exchange, request, response):
+            policy.replay(exchange, request, response, _read(response.stream, exchange))
+        else:
+            response.stream = policy.names.sync_stream(response.stream, exchange)
         return response
 
     def close(self) -> None:
@@ -250,13 +275,35 @@ class AsyncTransport(Transport):
         except BaseException as exc:
             exchange.raised(exc)
             raise
-        policy.answered(exchange, request, response)
-        response.stream = policy.names.async_stream(response.stream, exchange)
+        if policy.answered(exchange, request, response):
+            policy.replay(exchange, request, response, await _read_async(response.stream, exchange))
+        else:
+            response.stream = policy.names.async_stream(response.stream, exchange)
         return response
 
     async def aclose(self) -> None:
         """Close the transport inside."""
         await self._transport.aclose()
+
+
+def _read(stream: Any, exchange: Exchange) -> bytes:
+    try:
+        return b"".join(stream)
+    except BaseException as exc:
+        exchange.raised(exc)
+        raise
+    finally:
+        stream.close()
+
+
+async def _read_async(stream: Any, exchange: Exchange) -> bytes:
+    try:
+        return b"".join([chunk async for chunk in stream])
+    except BaseException as exc:
+        exchange.raised(exc)
+        raise
+    finally:
+        await stream.aclose()
 
 
 def host_of(request: Any) -> str:
