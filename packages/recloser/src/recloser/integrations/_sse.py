@@ -42,16 +42,19 @@ class SseReader:
     def __init__(self, encoding: str) -> None:
         self._unzip = zlib.decompressobj(wbits=47) if encoding in ("gzip", "deflate") else None
         self._rest = b""
+        self._after_cr = False
         self._name = ""
         self._data: list[str] = []
 
     def feed(self, chunk: bytes) -> Iterator[SseEvent]:
         """The events that end within this chunk."""
-        text = self._rest + (chunk if self._unzip is None else self._unzip.decompress(chunk))
-        # A lone CR at the end may be the first half of CRLF.
-        held = b"\r" if text.endswith(b"\r") else b""
-        lines = text[: len(text) - len(held)].replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
-        self._rest = (lines.pop() + held)[-_LONGEST_LINE:]
+        text = chunk if self._unzip is None else self._unzip.decompress(chunk)
+        if text:
+            if self._after_cr:
+                text = text.removeprefix(b"\n")  # the second half of a CRLF, whose first half has ended the line
+            self._after_cr = text.endswith(b"\r")
+        lines = (self._rest + text).replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
+        self._rest = lines.pop()[-_LONGEST_LINE:]
         for line in lines:
             event = self._line(line.decode("utf-8", "replace"))
             if event is not None:
