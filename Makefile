@@ -9,7 +9,7 @@ UV := $(shell command -v uv 2>/dev/null || echo $(BIN)/uv)
 PROJECTS := packages/recloser/pyproject.toml packages/incident-manager/pyproject.toml
 EDITABLE := -e packages/recloser -e packages/incident-manager
 
-.PHONY: help serve test test-pythons mutants lint format bench docs lock clean
+.PHONY: help serve test test-pythons test-clients mutants lint format bench docs lock clean
 .DEFAULT_GOAL := help
 
 help: ## Show this help
@@ -38,6 +38,10 @@ test: $(VENV)/.dev ## Install what the tests need, real servers included, and ru
 
 test-pythons: $(VENV)/.dev ## Run the library's tests on every CPython 3.11+ found on this machine
 	$(BIN)/python testing/pythons.py $(PYTEST_ARGS)
+
+test-clients: $(VENV)/.dev locks/previous-clients.txt ## Run the tests of the integrations with the previous major versions of the clients
+	$(UV) pip install --quiet --python $(BIN)/python --target $(VENV)-previous-clients --no-deps --require-hashes -r locks/previous-clients.txt
+	PYTHONPATH=$(VENV)-previous-clients $(BIN)/python -m pytest packages/recloser/tests/integrations $(PYTEST_ARGS)
 
 mutants: $(BIN)/python locks/mutants.txt ## Change the state machine in every small way and see that a test notices
 	@test -x $(VENV)-mutants/bin/python || $(UV) venv --quiet --python $(BIN)/python $(VENV)-mutants
@@ -75,6 +79,8 @@ lock: $(BIN)/python ## Resolve the dependencies anew into locks/
 	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-sources \
 	  --custom-compile-command 'make lock' --no-emit-package recloser --no-emit-package llm-incident-manager \
 	  locks/run.in --group pyproject.toml:dev --group pyproject.toml:mutants -c locks/dev.txt -o locks/mutants.txt
+	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-sources \
+	  --custom-compile-command 'make lock' --group pyproject.toml:previous-clients -o locks/previous-clients.txt
 
 clean: ## Remove the virtual environment and caches
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache build dist
+	rm -rf $(VENV) $(VENV)-previous-clients .mypy_cache .ruff_cache .pytest_cache build dist

@@ -136,9 +136,9 @@ def _close(connection: socket.socket) -> None:
 
 def _read(stream: BinaryIO) -> Request | None:
     line = stream.readline()
-    if not line.strip():
-        return None
-    method, target, _ = line.decode().split(" ", 2)
+    if line.count(b" ") != 2:
+        return None  # the end, or a body that the client did not finish
+    method, target, _ = line.decode().split(" ")
     headers: dict[str, str] = {}
     while (line := stream.readline().strip()) != b"":
         name, _, value = line.decode().partition(":")
