@@ -87,6 +87,11 @@ def test_options_that_contradict_each_other_are_refused() -> None:
         Breakers(str, breaker=CircuitBreaker("partner"), registry=Registry(), name="partner")
 
 
+def test_unknown_option_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"unknown options \['max_breaker'\]"):
+        Breakers(str, max_breaker=3)  # type: ignore[call-arg]
+
+
 def test_who_asks_for_nothing_shares_what_there_is() -> None:
     registry = Registry()
     first = Breakers(str, registry=registry, settings=settings(), max_breakers=5)

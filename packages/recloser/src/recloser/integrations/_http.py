@@ -243,6 +243,7 @@ class Breakers(Generic[R]):
         options: See `Options`.
 
     Raises:
+        TypeError: An option is unknown.
         SettingsError: `breaker` is given together with something that it makes useless.
         DuplicateBreakerError: The breakers of this name exist with other settings.
     """
@@ -253,6 +254,9 @@ class Breakers(Generic[R]):
         preset: Callable[[], Settings] = presets.http_api,
         **options: Unpack[Options[R]],
     ) -> None:
+        unknown = set(options) - set(Options.__annotations__)
+        if unknown:
+            raise TypeError(f"unknown options {sorted(unknown)}: there are {sorted(Options.__annotations__)}")
         self._breaker = options.pop("breaker", None)
         if self._breaker is not None:
             if options:

@@ -201,13 +201,14 @@ class LlmPolicy(Policy):
 
     def complete(self, exchange: Exchange, request: Any, response: Any, content: bytes) -> None:
         """The whole body has come."""
-        exchange.first_byte()
         if response.status_code >= 400:
             verdict = self._verdict_on_error(response.status_code, response.headers, as_object(content))
         elif content and not as_object(content) and not content.lstrip().startswith((b"[", b"{}")):
             verdict = Verdict(Outcome.FAILURE, failed="a malformed answer: not JSON")
         else:
             verdict = SUCCESS
+        if verdict.outcome is not Outcome.FAILURE:  # a retry may still make an answer of it, and that has the latency
+            exchange.first_byte()
         exchange.answered(verdict, response)
 
     def _verdict_on_error(self, status: int, headers: Mapping[str, str], body: dict[str, Any]) -> Verdict:

@@ -11,7 +11,7 @@ from recloser.integrations._llm import Dialect, by_model
 
 __all__ = ["by_model", "protect"]
 
-C = TypeVar("C", anthropic.Anthropic, anthropic.AsyncAnthropic)
+C = TypeVar("C", bound=anthropic.Anthropic | anthropic.AsyncAnthropic)
 
 _DIALECT = Dialect(
     name="anthropic",

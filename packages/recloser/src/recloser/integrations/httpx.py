@@ -12,7 +12,7 @@ from recloser.integrations._http import Options
 
 __all__ = ["AsyncBreakerTransport", "BreakerTransport", "CircuitOpenTransportError", "protect"]
 
-C = TypeVar("C", httpx.Client, httpx.AsyncClient)
+C = TypeVar("C", bound=httpx.Client | httpx.AsyncClient)
 
 
 class CircuitOpenTransportError(CircuitOpenError, httpx.TransportError):

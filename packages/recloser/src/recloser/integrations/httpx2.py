@@ -12,7 +12,7 @@ from recloser.integrations._http import Options
 
 __all__ = ["AsyncBreakerTransport", "BreakerTransport", "CircuitOpenTransportError", "protect"]
 
-C = TypeVar("C", httpx2.Client, httpx2.AsyncClient)
+C = TypeVar("C", bound=httpx2.Client | httpx2.AsyncClient)
 
 
 class CircuitOpenTransportError(CircuitOpenError, httpx2.TransportError):

@@ -11,7 +11,7 @@ from recloser.integrations._llm import Dialect, by_model
 
 __all__ = ["by_model", "protect"]
 
-C = TypeVar("C", openai.OpenAI, openai.AsyncOpenAI)
+C = TypeVar("C", bound=openai.OpenAI | openai.AsyncOpenAI)
 
 _DIALECT = Dialect(
     name="openai",

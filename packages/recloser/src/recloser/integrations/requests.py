@@ -6,7 +6,7 @@ import functools
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Unpack
+from typing import Any, TypeVar, Unpack
 
 import requests
 import urllib3
@@ -28,6 +28,8 @@ from recloser.integrations._http import (
 from recloser.outcomes import Outcome
 
 __all__ = ["BreakerAdapter", "CircuitOpenConnectionError", "protect"]
+
+S = TypeVar("S", bound=requests.Session)
 
 _EXCEPTIONS = ExceptionTable(
     local=(
@@ -107,7 +109,7 @@ class BreakerAdapter(BaseAdapter):
         self._adapter.close()
 
 
-def protect(session: requests.Session, **options: Unpack[Options[requests.PreparedRequest]]) -> requests.Session:
+def protect(session: S, **options: Unpack[Options[requests.PreparedRequest]]) -> S:
     """Put every adapter of a session behind circuit breakers, one per host; the session is changed and returned.
 
     Failures are errors and timeouts of the connection, 408, 500, 502, 503, 504, 520 to 529, and a body that breaks
