@@ -14,7 +14,7 @@ EDITABLE := -e packages/recloser -e packages/incident-manager
 # What is compiled once need not be compiled again by each process that the tests start.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help serve test test-python-kernel test-native test-pythons mutants lint format bench docs lock clean
+.PHONY: help serve test test-python-kernel test-native test-pythons test-clients mutants lint format bench docs lock clean
 .DEFAULT_GOAL := help
 
 help: ## Show this help
@@ -50,6 +50,10 @@ test-native: $(VENV)/.dev ## Compile the kernel strictly for every CPython at ha
 
 test-pythons: $(VENV)/.dev ## Run the library's tests on every CPython 3.11+ found on this machine
 	$(BIN)/python testing/pythons.py $(PYTEST_ARGS)
+
+test-clients: $(VENV)/.dev locks/previous-clients.txt ## Run the tests of the integrations with the previous major versions of the clients
+	$(UV) pip install --quiet --python $(BIN)/python --target $(VENV)-previous-clients --no-deps --require-hashes -r locks/previous-clients.txt
+	PYTHONPATH=$(VENV)-previous-clients $(BIN)/python -m pytest packages/recloser/tests/integrations $(PYTEST_ARGS)
 
 mutants: $(BIN)/python locks/mutants.txt ## Change the state machine in every small way and see that a test notices
 	@test -x $(VENV)-mutants/bin/python || $(UV) venv --quiet --python $(BIN)/python $(VENV)-mutants
@@ -87,6 +91,7 @@ lock: $(BIN)/python ## Resolve the dependencies anew into locks/
 	$(UV) $(COMPILE) locks/run.in --group pyproject.toml:dev --group pyproject.toml:mutants -c locks/dev.txt -o locks/mutants.txt
 	$(UV) $(COMPILE) --group pyproject.toml:docs -o locks/docs.txt
 	$(UV) $(COMPILE) locks/bench.in -o locks/bench.txt
+	$(UV) $(COMPILE) --group pyproject.toml:previous-clients -o locks/previous-clients.txt
 
 clean: ## Remove the virtual environments and caches
 	rm -rf $(VENV) $(VENV)-* .mypy_cache .ruff_cache .pytest_cache build dist packages/recloser/build $(KERNEL)/*.so

@@ -125,12 +125,18 @@ except CircuitOpenError as error:
 
 
 BROUGHT_BY_EXTRAS = {
+    "aiohttp",
+    "anthropic",
     "asyncpg",
+    "httpx",
+    "httpx2",
+    "openai",
     "opentelemetry",
     "prometheus_client",
     "psycopg",
     "pytest",
     "redis",
+    "requests",
     "sqlalchemy",
     "stamina",
     "starlette",

@@ -13,7 +13,7 @@ from recloser import Registry, State
 from recloser.telemetry.prometheus import BreakerCollector
 from recloser.testing import FakeClock
 
-STATUSES = {"success", "slow", "failure", "ignored", "throttled", "released", "expired", "rejected"}
+STATUSES = {"success", "slow", "failure", "ignored", "throttled", "configuration", "released", "expired", "rejected"}
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ def test_new_breaker(breaker: CircuitBreaker) -> None:
     stats = breaker.stats()
     assert (stats.name, stats.state, stats.control, stats.control_reason) == ("db", "closed", "automatic", None)
     assert set(stats.calls) == {
-        "success", "slow", "failure", "ignored", "throttled", "released", "expired", "rejected"
+        "success", "slow", "failure", "ignored", "throttled", "configuration", "released", "expired", "rejected"
     }  # fmt: skip
     assert set(stats.calls.values()) == {0}
     assert (stats.failure_rate, stats.slow_call_rate, stats.last_failure) == (None, None, None)
