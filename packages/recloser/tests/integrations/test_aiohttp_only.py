@@ -52,7 +52,7 @@ async def test_every_way_to_read_a_body(
     def wait() -> None:
         asyncio.run_coroutine_threadsafe(asyncio.wait_for(asyncio.shield(gate), 10), loop).result()
 
-    server.otherwise = [chunked_head(), chunk(b"one\n"), wait, chunk(b"two\n"), END]
+    server.otherwise = [chunked_head(), chunk(b"one\n"), wait, chunk(b"two\n") + END]
     async with session.get(server.url) as response:
         reading = asyncio.ensure_future(read(response.content))
         await asyncio.sleep(0)

@@ -7,6 +7,9 @@ import functools
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from typing import Any, assert_type
 
+import httpx
+import openai
+
 from recloser import (
     CallFinished,
     CircuitBreaker,
@@ -33,6 +36,8 @@ from recloser import (
     get_breaker,
     presets,
 )
+from recloser.integrations.httpx import protect as protect_httpx
+from recloser.integrations.openai import protect as protect_openai
 from recloser.testing import FakeClock
 
 breaker = CircuitBreaker("db", presets.http_api(open_for=5), clock=FakeClock())
@@ -339,3 +344,16 @@ assert_type(get_breaker("db"), CircuitBreaker)
 
 clock: Clock = FakeClock()
 clock = SystemClock()
+
+
+class MyClient(httpx.Client):
+    """A client of the user's own."""
+
+
+def integrations() -> None:
+    """`protect` gives back the type it was given."""
+    assert_type(protect_httpx(MyClient(), name="partner", max_breakers=5), MyClient)
+    assert_type(protect_httpx(httpx.AsyncClient(), key=lambda request: request.url), httpx.AsyncClient)
+    assert_type(protect_openai(openai.AsyncOpenAI(), idle_timeout=20), openai.AsyncOpenAI)
+    protect_httpx(httpx.Client(), max_breaker=5)  # type: ignore[call-arg]
+    protect_openai(httpx.Client())  # type: ignore[type-var]
