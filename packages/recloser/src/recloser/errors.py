@@ -32,8 +32,9 @@ class CircuitOpenError(RecloserError):
         last_failure: str | None = None,
         reason: str = "open",
     ) -> None:
-        # Everything is in `args`, where the compiled kernel can put it without running any code of this class.
-        super().__init__(breaker, state, retry_after, last_failure, reason)
+        # Everything is in `args`, where the compiled kernel can put it without running any code of this class. Not
+        # super(): beside this class, a subclass may have an error of some client as a base, with other arguments.
+        Exception.__init__(self, breaker, state, retry_after, last_failure, reason)
 
     @property
     def breaker(self) -> str:

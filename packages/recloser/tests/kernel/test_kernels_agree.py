@@ -190,6 +190,6 @@ def test_nonsense_is_refused() -> None:
     with pytest.raises(ValueError, match="no reason"):
         kernel.refusing = "boredom"
     with pytest.raises(IndexError):
-        kernel.add(7, True, 1.0)
+        kernel.add(8, True, 1.0)
     with pytest.raises(ValueError, match="window"):
         kernel.set_window(0.0, 0, 0.0)

@@ -92,7 +92,7 @@ def test_classifier_is_not_asked_about_cancellation(exc: BaseException) -> None:
     assert classify_exception(settings(classify=asked), exc) == Verdict(Outcome.IGNORED)
 
 
-EXPECTED = "expected one of ['success', 'failure', 'ignored', 'throttled']"
+EXPECTED = "expected one of ['success', 'failure', 'ignored', 'throttled', 'configuration']"
 
 
 @pytest.mark.parametrize(
