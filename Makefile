@@ -11,7 +11,10 @@ PROJECTS := packages/recloser/pyproject.toml packages/recloser/setup.py packages
   $(wildcard $(KERNEL)/*.c $(KERNEL)/*.h)
 EDITABLE := -e packages/recloser -e packages/incident-manager
 
-.PHONY: help serve test test-python-kernel test-native test-pythons mutants lint format bench docs lock clean
+# What is compiled once need not be compiled again by each process that the tests start.
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: help serve test test-python-kernel test-native test-pythons test-clients mutants lint format bench docs lock clean
 .DEFAULT_GOAL := help
 
 help: ## Show this help
@@ -23,12 +26,12 @@ $(BIN)/python:
 	else $(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install --quiet --disable-pip-version-check uv; fi
 
 $(VENV)/.run: $(BIN)/python locks/run.txt $(PROJECTS)
-	$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r locks/run.txt
+	$(UV) pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r locks/run.txt
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation $(EDITABLE)
 	@touch $@
 
 $(VENV)/.dev: $(BIN)/python locks/dev.txt $(PROJECTS)
-	$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r locks/dev.txt
+	$(UV) pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r locks/dev.txt
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation $(EDITABLE)
 	@touch $@ $(VENV)/.run
 
@@ -36,11 +39,11 @@ serve: $(VENV)/.run ## Install what is needed and run the incident manager on ht
 	$(BIN)/incident-manager serve --port $(PORT) --data-dir $(DATA_DIR) $(if $(CONFIG),--config $(CONFIG))
 
 test: $(VENV)/.dev ## Install what the tests need, real servers included, and run all tests
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n auto --dist loadfile $(PYTEST_ARGS)
 	$(MAKE) --no-print-directory test-python-kernel
 
 test-python-kernel: $(VENV)/.dev ## Run the library's tests on the kernel in pure Python
-	RECLOSER_KERNEL=python $(BIN)/python -m pytest -q packages/recloser/tests --ignore packages/recloser/tests/config $(PYTEST_ARGS)
+	RECLOSER_KERNEL=python $(BIN)/python -m pytest -n auto --dist loadfile -q packages/recloser/tests --ignore packages/recloser/tests/config $(PYTEST_ARGS)
 
 test-native: $(VENV)/.dev ## Compile the kernel strictly for every CPython at hand; run its tests under the sanitizers
 	$(BIN)/python testing/native.py $(PYTEST_ARGS)
@@ -48,11 +51,21 @@ test-native: $(VENV)/.dev ## Compile the kernel strictly for every CPython at ha
 test-pythons: $(VENV)/.dev ## Run the library's tests on every CPython 3.11+ found on this machine
 	$(BIN)/python testing/pythons.py $(PYTEST_ARGS)
 
-mutants: $(VENV)/.dev ## Change the state machine in every small way and see that a test notices
-	$(BIN)/python testing/mutants.py
+test-clients: $(VENV)/.dev locks/previous-clients.txt ## Run the tests of the integrations with the previous major versions of the clients
+	$(UV) pip install --quiet --python $(BIN)/python --target $(VENV)-previous-clients --no-deps --require-hashes -r locks/previous-clients.txt
+	PYTHONPATH=$(VENV)-previous-clients $(BIN)/python -m pytest packages/recloser/tests/integrations $(PYTEST_ARGS)
 
-bench: $(VENV)/.dev ## Measure what protection costs, as ratios in one run
-	$(BIN)/python benchmarks/overhead.py
+mutants: $(BIN)/python locks/mutants.txt ## Change the state machine in every small way and see that a test notices
+	@test -x $(VENV)-mutants/bin/python || $(UV) venv --quiet --python $(BIN)/python $(VENV)-mutants
+	$(UV) pip install --quiet --python $(VENV)-mutants/bin/python --require-hashes -r locks/mutants.txt
+	$(UV) pip install --quiet --python $(VENV)-mutants/bin/python --no-deps --no-build-isolation $(EDITABLE)
+	$(VENV)-mutants/bin/python testing/mutants.py
+
+bench: $(BIN)/python locks/bench.txt $(PROJECTS) ## Measure what protection costs, beside other libraries (BENCH_ARGS=--quick)
+	@test -x $(VENV)-bench/bin/python || $(UV) venv --quiet --python $(BIN)/python $(VENV)-bench
+	$(UV) pip install --quiet --python $(VENV)-bench/bin/python --require-hashes -r locks/bench.txt
+	$(UV) pip install --quiet --python $(VENV)-bench/bin/python --no-deps --no-build-isolation -e packages/recloser
+	$(VENV)-bench/bin/python -m benchmarks $(BENCH_ARGS)
 
 docs: $(BIN)/python locks/docs.txt mkdocs.yml ## Build the documentation into site/
 	@test -x $(VENV)-docs/bin/python || $(UV) venv --quiet --python $(BIN)/python $(VENV)-docs
@@ -68,16 +81,17 @@ format: $(VENV)/.dev ## Format the code and apply ruff's fixes
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+COMPILE := pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+  --no-emit-find-links --no-sources --custom-compile-command 'make lock' \
+  --no-emit-package recloser --no-emit-package llm-incident-manager
+
 lock: $(BIN)/python ## Resolve the dependencies anew into locks/
-	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-sources \
-	  --custom-compile-command 'make lock' --no-emit-package recloser --no-emit-package llm-incident-manager \
-	  locks/run.in -o locks/run.txt
-	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-sources \
-	  --custom-compile-command 'make lock' --no-emit-package recloser --no-emit-package llm-incident-manager \
-	  locks/run.in --group pyproject.toml:dev -c locks/run.txt -o locks/dev.txt
+	$(UV) $(COMPILE) locks/run.in -o locks/run.txt
+	$(UV) $(COMPILE) locks/run.in --group pyproject.toml:dev -c locks/run.txt -o locks/dev.txt
+	$(UV) $(COMPILE) locks/run.in --group pyproject.toml:dev --group pyproject.toml:mutants -c locks/dev.txt -o locks/mutants.txt
+	$(UV) $(COMPILE) --group pyproject.toml:docs -o locks/docs.txt
+	$(UV) $(COMPILE) locks/bench.in -o locks/bench.txt
+	$(UV) $(COMPILE) --group pyproject.toml:previous-clients -o locks/previous-clients.txt
 
-	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-sources \
-	  --custom-compile-command 'make lock' --group pyproject.toml:docs -o locks/docs.txt
-
-clean: ## Remove the virtual environment and caches
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache build dist packages/recloser/build $(KERNEL)/*.so
+clean: ## Remove the virtual environments and caches
+	rm -rf $(VENV) $(VENV)-* .mypy_cache .ruff_cache .pytest_cache build dist packages/recloser/build $(KERNEL)/*.so

@@ -24,13 +24,18 @@ class ServerStartError(RuntimeError):
     """A server did not come up; the text holds the end of its log."""
 
 
+_PROCESS = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+_PROCESSES = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+
+
 def free_port() -> int:
     """A TCP port of 127.0.0.1 that nobody listens on now.
 
     Taken below the range the kernel gives to outgoing connections. A port of that range could be taken by any
-    client while our server is down, and a client that connects to it could even be connected to itself.
+    client while our server is down, and a client that connects to it could even be connected to itself. Test
+    processes that run side by side have ports of their own, since the port is not held until it is used.
     """
-    for port in random.sample(range(20_000, 32_000), 200):
+    for port in random.sample(range(20_000 + _PROCESS, 32_000, _PROCESSES), 200):
         with contextlib.suppress(OSError):
             _bind_once(port)
             return port

@@ -1,10 +1,14 @@
 """Fixtures of all tests: a clock that only moves when told, and a breaker on it."""
 
+import hypothesis
 import pytest
 from packages.recloser.tests.support import settings as make_settings
 
 from recloser import CircuitBreaker
 from recloser.testing import FakeClock
+
+# Fewer examples for mutation testing, where the tests run a thousand times (`--hypothesis-profile mutants`).
+hypothesis.settings.register_profile("mutants", max_examples=30, derandomize=True, deadline=None, database=None)
 
 
 @pytest.fixture

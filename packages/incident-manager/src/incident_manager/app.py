@@ -12,6 +12,7 @@ from incident_manager.api import alerts, circuit_breakers, health, incidents, in
 from incident_manager.api.errors import install_error_handlers
 from incident_manager.api.limits import BodyLimit
 from incident_manager.api.openapi import install_openapi
+from incident_manager.api.origin import OwnOriginOnly
 from incident_manager.api.services import Services
 from incident_manager.domain.errors import IncidentManagerError
 from incident_manager.notify.dispatcher import Dispatcher
@@ -62,6 +63,7 @@ def create_app(settings: Settings, *, clock: Clock | None = None) -> FastAPI:
         app.include_router(module.router)
     install_error_handlers(app)
     install_openapi(app)
+    app.add_middleware(OwnOriginOnly)
     app.add_middleware(BodyLimit, max_bytes=MAX_BODY_BYTES, timeout=BODY_TIMEOUT)
     return app
 
@@ -89,6 +91,7 @@ async def _running(settings: Settings, clock: Clock) -> AsyncIterator[Services]:
                 metrics=metrics,
                 store=store,
                 pipeline=AlertPipeline(store, router, clock, on_enqueued=dispatcher.wake),
+                dispatcher=dispatcher,
                 actions=IncidentActions(store, router, clock, on_enqueued=dispatcher.wake),
             )
         finally:

@@ -167,3 +167,16 @@ def test_service_that_cannot_make_its_database_does_not_start(tmp_path: Path) ->
     app = create_app(Settings(data_dir=tmp_path / "file"))
     with pytest.raises(RuntimeError, match="did not start"):
         LiveApp(app).start()
+
+
+@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://127.0.0.1:1"])
+def test_page_of_another_site_changes_nothing(client: httpx2.Client, origin: str) -> None:
+    answer = client.post("/v1/circuit-breakers/reset-all", headers={"Origin": origin})
+    assert answer.status_code == 403
+    assert answer.json()["error"]["code"] == "foreign_origin"
+    assert client.get("/v1/incidents", headers={"Origin": origin}).status_code == 200
+
+
+def test_page_of_the_service_itself_may_change_things(client: httpx2.Client) -> None:
+    own = f"{client.base_url.scheme}://{client.base_url.netloc.decode()}"
+    assert client.post("/v1/circuit-breakers/reset-all", headers={"Origin": own}).status_code == 200

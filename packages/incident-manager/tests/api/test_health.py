@@ -29,6 +29,7 @@ def test_health_counts_the_circuit_breakers(client: httpx2.Client) -> None:
     assert found["status"] == "healthy"
     assert found["circuit_breakers"] == {"total": 2, "closed": 2, "open": 0, "half_open": 0, "healthy": True}
     assert found["version"]
+    assert found["delivery_problems"] == {}
 
 
 def test_open_circuit_degrades_health_but_the_service_stays_alive_and_ready(

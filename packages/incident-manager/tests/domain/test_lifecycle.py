@@ -103,13 +103,19 @@ def test_an_ended_incident_cannot_be_acknowledged(status: Status) -> None:
         acknowledge(incident(status), "ada", NOW)
 
 
-def test_a_duplicate_updates_counters_and_labels() -> None:
-    merged, entries = merge_alert(
-        incident(), alert(5, labels={"alertname": "Down", "pod": "b"}, annotations={"x": "y"})
-    )
+def test_a_duplicate_updates_counters_and_adds_or_replaces_labels() -> None:
+    before = incident(labels={"pod": "a", "zone": "1"}, annotations={"runbook": "r", "value": "90"})
+    merged, entries = merge_alert(before, alert(5, labels={"pod": "b"}, annotations={"value": "95"}))
     assert (merged.alert_count, merged.last_seen, merged.first_seen) == (2, NOW + 5 * MINUTE, NOW)
-    assert (merged.labels, merged.annotations) == ({"alertname": "Down", "pod": "b"}, {"x": "y"})
+    assert merged.labels == {"pod": "b", "zone": "1"}
+    assert merged.annotations == {"runbook": "r", "value": "95"}
     assert entries == []
+
+
+def test_a_duplicate_that_started_earlier_leaves_the_newest_start() -> None:
+    newest, _ = merge_alert(incident(), alert(6, starts_at=NOW + 5 * MINUTE))
+    assert newest.starts_at == NOW + 5 * MINUTE
+    assert merge_alert(newest, alert(7, starts_at=NOW))[0].starts_at == NOW + 5 * MINUTE
 
 
 def test_a_duplicate_leaves_what_people_did() -> None:

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from incident_manager.domain.incident import Incident
 from incident_manager.domain.severity import Severity
@@ -12,6 +13,10 @@ from incident_manager.pipeline.process import AlertPipeline
 from incident_manager.store.database import Store
 from recloser import CircuitBreaker, presets
 from recloser.testing import FakeClock
+
+# Property tests must not fail because others use the machine too.
+settings.register_profile("patient", settings(deadline=None))
+settings.load_profile("patient")
 
 
 @pytest.fixture

@@ -4,10 +4,15 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from incident_manager.store.database import Store
 from recloser import CircuitBreaker, presets
 from recloser.testing import FakeClock
+
+# Property tests must not fail because others use the machine too.
+settings.register_profile("patient", settings(deadline=None))
+settings.load_profile("patient")
 
 
 @pytest.fixture

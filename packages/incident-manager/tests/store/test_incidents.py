@@ -1,5 +1,6 @@
 """What is written comes back the same, and conflicts are found."""
 
+import sqlite3
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -74,9 +75,15 @@ async def test_only_the_open_incident_of_a_fingerprint_is_found(store: Store) ->
 async def test_open_incidents_of_very_many_fingerprints_are_found_at_once(store: Store) -> None:
     several = [incident(str(number)) for number in range(3)]
     await insert(store, *several)
-    wanted = [found.fingerprint for found in several] + [f"{number:064x}" for number in range(40_000)]
-    found = await store.read(lambda unit: unit.find_all_open(wanted))
-    assert found == {one.fingerprint: one for one in several}
+    wanted = [found.fingerprint for found in several] + [f"{number:064x}" for number in range(3000)]
+
+    async def work(unit: UnitOfWork) -> dict[str, Incident]:
+        driver = (await unit.connection.get_raw_connection()).driver_connection
+        assert driver is not None
+        await driver._execute(driver._conn.setlimit, sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 2000)
+        return await unit.find_all_open(wanted)
+
+    assert await store.read(work) == {one.fingerprint: one for one in several}
 
 
 async def test_a_fingerprint_has_one_open_incident(store: Store) -> None:

@@ -130,23 +130,31 @@ async def test_a_reader_cannot_write(store: Store) -> None:
     assert await titles(store) == []
 
 
-async def test_a_writer_that_waits_too_long_for_its_turn_is_told_so(store: Store) -> None:
-    hasty = store
-    hasty._queue_timeout = 0.01
-    started, may_end = asyncio.Event(), asyncio.Event()
+@pytest.mark.parametrize(("method", "at_once"), [("run", 1), ("read", 4)])
+async def test_a_caller_that_waits_too_long_for_its_turn_is_told_so(
+    url: str, breaker: CircuitBreaker, method: str, at_once: int
+) -> None:
+    store = Store(url, breaker, queue_timeout=0.01)
+    await store.start()
+    use = getattr(store, method)
+    started, may_end = asyncio.Semaphore(0), asyncio.Event()
 
     async def work(unit: UnitOfWork) -> None:
-        started.set()
+        started.release()
         await may_end.wait()
 
-    slow = asyncio.create_task(store.run(work))
-    await started.wait()
-    with pytest.raises(StoreUnavailableError, match="the database is busy"):
-        await hasty.run(lambda unit: unit.insert(incident()))
-    may_end.set()
-    await slow
-    await store.run(lambda unit: unit.insert(incident()))
-    assert await titles(store) == ["a"]
+    try:
+        slow = [asyncio.create_task(use(work)) for _ in range(at_once)]
+        for _ in range(at_once):
+            await started.acquire()
+        with pytest.raises(StoreUnavailableError, match="the database is busy"):
+            await use(everything)
+        may_end.set()
+        await asyncio.gather(*slow)
+        await use(everything)
+        assert breaker.stats().failed == 0, "that it is busy does not mean that it is broken"
+    finally:
+        await store.close()
 
 
 async def test_mistakes_of_callers_do_not_count_against_the_database(store: Store, breaker: CircuitBreaker) -> None:
@@ -260,21 +268,27 @@ async def test_a_store_that_is_not_open_says_so(url: str, breaker: CircuitBreake
         await store.run(everything)
 
 
-async def test_closing_lets_the_transaction_under_way_end(store: Store, url: str, breaker: CircuitBreaker) -> None:
-    inserted, may_end = asyncio.Event(), asyncio.Event()
+@pytest.mark.parametrize("method", ["run", "read"])
+async def test_closing_lets_the_transaction_under_way_end(store: Store, method: str) -> None:
+    started, may_end = asyncio.Event(), asyncio.Event()
 
-    async def work(unit: UnitOfWork) -> None:
-        await unit.insert(incident())
-        inserted.set()
+    async def work(unit: UnitOfWork) -> Page:
+        started.set()
         await may_end.wait()
+        return await everything(unit)
 
-    writing = asyncio.create_task(store.run(work))
-    await inserted.wait()
+    using = asyncio.create_task(getattr(store, method)(work))
+    await started.wait()
     closing = asyncio.create_task(store.close())
     await asyncio.sleep(0)
     assert not closing.done()
     may_end.set()
-    await asyncio.gather(writing, closing)
+    assert await asyncio.gather(using, closing) == [Page([], None), None]
+
+
+async def test_a_closed_store_can_be_started_again(store: Store) -> None:
+    await store.run(lambda unit: unit.insert(incident()))
+    await store.close()
     await store.start()
     assert await titles(store) == ["a"]
 

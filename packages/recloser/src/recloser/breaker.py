@@ -142,7 +142,8 @@ class CircuitBreaker:
 
         Args:
             primary: A function or coroutine function without arguments.
-            fallback: Is given the exception: `CircuitOpenError`, or what `primary` raised.
+            fallback: Is given the exception: `CircuitOpenError`, or what `primary` raised. It must be async, too,
+                if `primary` is a plain function that returns an awaitable (a lambda).
             on_failure: Use the fallback also when `primary` raised.
         """
         return self.with_fallback(fallback, on_failure=on_failure)(primary)()

@@ -26,6 +26,12 @@ class ControlChange(NamedTuple):
     reason: str
 
 
+class ProbeExpired(NamedTuple):
+    """A probe had not ended when its half-open period ran out. `duration` is in seconds."""
+
+    duration: float
+
+
 class ResetDone(NamedTuple):
     """An operator's reset."""
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from recloser import forks
-from recloser.changes import Change, ControlChange, ResetDone
+from recloser.changes import Change, ControlChange, ProbeExpired, ResetDone
 from recloser.clock import Clock
 from recloser.errors import CircuitOpenError
 from recloser.events import (
@@ -22,7 +22,7 @@ from recloser.events import (
     StateChanged,
 )
 from recloser.machine import Machine
-from recloser.outcomes import RELEASED, SUCCESS, Verdict
+from recloser.outcomes import RELEASED, SUCCESS, Outcome, Verdict
 from recloser.recovery import Opening, open_duration
 from recloser.settings import Settings
 from recloser.tickets import Refusal, Settled, Ticket
@@ -260,9 +260,11 @@ class Controller:
                 self._collect()
 
 
-def _as_event(name: str, time: float, change: Change | ControlChange | ResetDone) -> Event:
+def _as_event(name: str, time: float, change: Change | ControlChange | ProbeExpired | ResetDone) -> Event:
     if isinstance(change, Change):
         return StateChanged(breaker=name, time=time, **change._asdict())
     if isinstance(change, ControlChange):
         return ControlChanged(breaker=name, time=time, **change._asdict())
+    if isinstance(change, ProbeExpired):
+        return CallFinished(breaker=name, time=time, outcome=Outcome.EXPIRED, duration=change.duration, late=False)
     return BreakerReset(breaker=name, time=time, reason=change.reason)

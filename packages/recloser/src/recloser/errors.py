@@ -94,13 +94,21 @@ class SettingsError(RecloserError, ValueError):
     """
 
     def __init__(self, field: str, value: object, rule: str) -> None:
-        super().__init__(f"{field}={value!r}: {rule}")
+        super().__init__(f"{field}={_shown(value)}: {rule}")
         self.field = field
         self.value = value
         self.rule = rule
 
     def __reduce__(self) -> tuple[Callable[..., SettingsError], tuple[Any, ...]]:
         return type(self), (self.field, self.value, self.rule)
+
+
+def _shown(value: object) -> str:
+    try:
+        text = repr(value)
+    except Exception:  # noqa: BLE001 - a value that cannot even be shown must not hide the rule it breaks
+        text = f"<a {type(value).__name__} that cannot be shown>"
+    return text if len(text) <= 200 else text[:197] + "..."
 
 
 class ConfigError(RecloserError, ValueError):

@@ -63,8 +63,8 @@ class StateChanged(Event):
     """The circuit moved from one state to another.
 
     Attributes:
-        reason: `consecutive_failures`, `failure_rate`, `slow_call_rate`, `throttled`, `open_elapsed`, `probe_failed`,
-            `probes_succeeded`, `half_open_timeout`, `half_open_inconclusive`, `operator` or `restored`.
+        reason: `consecutive_failures`, `failure_rate`, `slow_call_rate`, `throttled`, `configuration`, `open_elapsed`,
+            `probe_failed`, `probes_succeeded`, `half_open_timeout`, `half_open_inconclusive`, `operator` or `restored`.
         detail: The operator's words, or the failure that opened the circuit.
         open_for: When it opened: seconds until the first probe; None when only an operator ends it.
         attempt: Openings since the circuit was last closed.

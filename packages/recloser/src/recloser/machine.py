@@ -17,7 +17,7 @@ import math
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from recloser.changes import Change, ControlChange, ResetDone
+from recloser.changes import Change, ControlChange, ProbeExpired, ResetDone
 from recloser.events import Control, State
 from recloser.kernel import Kernel
 from recloser.outcomes import Outcome, Verdict
@@ -29,6 +29,9 @@ _NO_TRANSITIONS: Mapping[tuple[State, State], int] = MappingProxyType({})
 
 _STANDING_REFUSALS = {Control.AUTOMATIC: "open", Control.FORCED_OPEN: "forced_open"}
 """Why an open circuit rejects every call until its time is over, by who decides."""
+
+_OPENING_AT_ONCE = (Outcome.THROTTLED, Outcome.CONFIGURATION)
+"""Outcomes that open the circuit without any rule, each with its own name as the reason."""
 
 
 class Machine:
@@ -73,7 +76,7 @@ class Machine:
         self.changed_at = now
         self.observed_rejections = 0
         self.transitions: Mapping[tuple[State, State], int] = _NO_TRANSITIONS
-        self.changes: tuple[Change | ControlChange | ResetDone, ...] = ()
+        self.changes: tuple[Change | ControlChange | ProbeExpired | ResetDone, ...] = ()
         self._throttled_until = -math.inf
         self._half_open_until = math.inf
         self._probes: set[Ticket] | None = None
@@ -165,7 +168,7 @@ class Machine:
         if ticket.settled:  # it was a probe, and the half-open period has just run out
             return None
         settled = self._finish(ticket, verdict, now)
-        if verdict.outcome in (Outcome.FAILURE, Outcome.THROTTLED):
+        if verdict.outcome in (Outcome.FAILURE, *_OPENING_AT_ONCE):
             self.kernel.last_failure = verdict.failed or str(verdict.outcome)
         if settled.late:
             self._settle_late(verdict, now)
@@ -190,16 +193,17 @@ class Machine:
 
     def _settle_late(self, verdict: Verdict, now: float) -> None:
         # What the server says of its own future holds whichever generation asked: it may lengthen an open period.
-        if verdict.outcome is Outcome.THROTTLED and verdict.retry_after is not None and self.state is State.OPEN:
-            self._throttled_until = max(self._throttled_until, now + self._clamped(verdict.retry_after))
+        wait = self._wait(verdict)
+        if verdict.outcome in _OPENING_AT_ONCE and wait is not None and self.state is State.OPEN:
+            self._throttled_until = max(self._throttled_until, now + wait)
             self.kernel.open_until = max(self.open_until, self._throttled_until)
 
     def _settle_closed(self, ticket: Ticket, verdict: Verdict, settled: Settled, now: float) -> None:
         outcome = settled.outcome
         if outcome in (Outcome.IGNORED, Outcome.RELEASED):
             return
-        if outcome is Outcome.THROTTLED:
-            self._throttled(verdict, now)
+        if outcome in _OPENING_AT_ONCE:
+            self._open_at_once(verdict, now)
             return
         failure = outcome is Outcome.FAILURE
         if ticket.slow_token is not None:
@@ -213,8 +217,8 @@ class Machine:
             self._probes.discard(ticket)
         if outcome in (Outcome.IGNORED, Outcome.RELEASED) or not verdict.conclusive:
             return
-        if outcome is Outcome.THROTTLED:
-            self._throttled(verdict, now)
+        if outcome in _OPENING_AT_ONCE:
+            self._open_at_once(verdict, now)
         elif outcome is Outcome.FAILURE:
             self._open(now, "probe_failed", self.last_failure, outcome)
         elif outcome is Outcome.SLOW and self.settings.slow_call_rate_threshold is not None:
@@ -224,8 +228,12 @@ class Machine:
             if self.successes >= self.settings.success_threshold:
                 self._close(now, "probes_succeeded", None)
 
-    def _clamped(self, retry_after: float) -> float:
-        return min(max(retry_after, 0.0), self.settings.max_retry_after)
+    def _wait(self, verdict: Verdict) -> float | None:
+        if verdict.retry_after is None:
+            return None
+        # What a dependency asks for is bounded; what the classifier says of our own configuration is our own wish.
+        bound = self.settings.max_retry_after if verdict.outcome is Outcome.THROTTLED else math.inf
+        return min(max(verdict.retry_after, 0.0), bound)
 
     # Tick
 
@@ -245,6 +253,7 @@ class Machine:
             ticket.settled = True
             self.kernel.release(False)
             self.kernel.count(Outcome.EXPIRED, 0.0)
+            self.changes += (ProbeExpired(at - ticket.started),)
         if hung:
             self._open(at, "half_open_timeout", "a probe did not end in time", None)
         else:
@@ -276,11 +285,9 @@ class Machine:
         if rule is not None and self.control is not Control.FORCED_CLOSED:
             self._open(now, rule, self.last_failure if outcome is Outcome.FAILURE else None, outcome)
 
-    def _throttled(self, verdict: Verdict, now: float) -> None:
-        if self.control is Control.FORCED_CLOSED:
-            return
-        wait = None if verdict.retry_after is None else self._clamped(verdict.retry_after)
-        self._open(now, "throttled", verdict.failed, Outcome.THROTTLED, wait)
+    def _open_at_once(self, verdict: Verdict, now: float) -> None:
+        if self.control is not Control.FORCED_CLOSED:
+            self._open(now, str(verdict.outcome), verdict.failed, verdict.outcome, self._wait(verdict))
 
     def _open(
         self, at: float, reason: str, detail: str | None, outcome: Outcome | None, wait: float | None = None
@@ -301,7 +308,6 @@ class Machine:
 
     def _close(self, now: float, reason: str, detail: str | None) -> None:
         self.attempt = 0
-        self.successes = 0
         self.kernel.clear_window()
         self._change(State.CLOSED, now, reason, detail)
 
@@ -363,7 +369,7 @@ class Machine:
             self._unannounced = None
             self._choose_path()
 
-    def take_changes(self) -> tuple[Change | ControlChange | ResetDone, ...]:
+    def take_changes(self) -> tuple[Change | ControlChange | ProbeExpired | ResetDone, ...]:
         """What has happened since it was last asked."""
         changes, self.changes = self.changes, ()
         return changes

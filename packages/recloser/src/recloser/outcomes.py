@@ -7,7 +7,7 @@ import logging
 import math
 from collections.abc import Callable, Iterable
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
     from recloser.settings import Settings
@@ -30,6 +30,8 @@ class Outcome(StrEnum):
     """Says nothing about the dependency: cancelled, or excluded by the settings. A probe gives its slot back."""
     THROTTLED = "throttled"
     """The dependency asked us to wait (HTTP 429, or 503 with Retry-After)."""
+    CONFIGURATION = "configuration"
+    """We are at fault (a wrong key, an account without credit) and only a person can mend it: opens at once."""
     RELEASED = "released"
     """The permit was dropped without a word."""
     EXPIRED = "expired"
@@ -40,8 +42,9 @@ class Verdict(NamedTuple):
     """A classifier's answer.
 
     Attributes:
-        outcome: SUCCESS, FAILURE, IGNORED or THROTTLED (a success becomes SLOW by its duration).
-        retry_after: For THROTTLED: seconds the dependency asked for, or None when it did not say.
+        outcome: SUCCESS, FAILURE, IGNORED, THROTTLED or CONFIGURATION (a success becomes SLOW by its duration).
+        retry_after: For THROTTLED: seconds the dependency asked for, or None when it did not say. For CONFIGURATION:
+            seconds to stay open, or None for the usual time.
         conclusive: False for a failure that never reached the dependency (a full local pool): it counts while the
             circuit is closed, and in half-open it gives the slot back without deciding.
         failed: Text that describes the failure, shown as `last_failure`.
@@ -66,24 +69,23 @@ IGNORED = Verdict(Outcome.IGNORED)
 RELEASED = Verdict(Outcome.RELEASED)
 
 _DESCRIPTION_LIMIT = 200
-_CLASSIFIABLE = (Outcome.SUCCESS, Outcome.FAILURE, Outcome.IGNORED, Outcome.THROTTLED)
+_CLASSIFIABLE = (Outcome.SUCCESS, Outcome.FAILURE, Outcome.IGNORED, Outcome.THROTTLED, Outcome.CONFIGURATION)
 
 
 def describe(exc: BaseException) -> str:
     """An exception as text of at most 200 characters, without keeping the exception or its frames alive."""
-    name = type(exc).__qualname__
+    text = type(exc).__qualname__
     try:
-        text = str(exc)
+        if message := str(exc):
+            text = f"{text}: {message}"
     except Exception:  # a __str__ that fails must not hide the exception it belongs to
-        logger.warning("could not describe a %s: its __str__ failed", name, exc_info=True)
-        text = ""
-    text = f"{name}: {text}" if text else name
+        logger.warning("could not describe a %s: its __str__ failed", text, exc_info=True)
     return text if len(text) <= _DESCRIPTION_LIMIT else text[: _DESCRIPTION_LIMIT - 3] + "..."
 
 
-def _matches(rules: ExceptionRules, exc: BaseException) -> bool:
-    # Settings has made a tuple of whatever was given.
-    for rule in cast("tuple[ExceptionRule, ...]", rules):
+def _matches(rules: Any, exc: BaseException) -> bool:
+    rule: ExceptionRule
+    for rule in rules:  # Settings has made a tuple of whatever was given
         if isinstance(rule, type):
             if isinstance(exc, rule):
                 return True
@@ -111,13 +113,15 @@ def _broken_classifier(exc: BaseException | None) -> Verdict:
     return Verdict(Outcome.FAILURE, failed=describe(exc) if exc is not None else "classifier failed")
 
 
-def classify_exception(settings: Settings, exc: BaseException) -> Verdict:
+def classify_exception(settings: Settings, exc: BaseException, otherwise: Verdict | None = None) -> Verdict:
     """The verdict on a call that raised.
 
     Cancellation, `GeneratorExit`, `KeyboardInterrupt` and `SystemExit` are ignored before any rule is asked. Then
     come `classify`, `ignore`, `unreachable` and `failure_on`; an exception that none of them matches is a success
     of the dependency (it answered, though not what the caller hoped for). An error in a rule of the user is logged
     and makes the call a failure.
+
+    `otherwise` is the verdict of who knows the exceptions of one client; it takes the place of `failure_on`.
     """
     if not isinstance(exc, Exception) or isinstance(exc, concurrent.futures.CancelledError):
         return IGNORED
@@ -130,6 +134,8 @@ def classify_exception(settings: Settings, exc: BaseException) -> Verdict:
             return IGNORED
         if settings.unreachable and _matches(settings.unreachable, exc):
             return Verdict(Outcome.FAILURE, conclusive=False, failed=describe(exc))
+        if otherwise is not None:
+            return otherwise if otherwise.failed else otherwise._replace(failed=describe(exc))
         if _matches(settings.failure_on, exc):
             return Verdict(Outcome.FAILURE, failed=describe(exc))
     except Exception:  # noqa: BLE001 - the user's rule failed: the original exception must still reach the caller
@@ -137,8 +143,8 @@ def classify_exception(settings: Settings, exc: BaseException) -> Verdict:
     return SUCCESS
 
 
-def classify_result(settings: Settings, result: Any) -> Verdict:
-    """The verdict on a call that returned: `classify`, then `failure_on_result`, else a success."""
+def classify_result(settings: Settings, result: Any, otherwise: Verdict = SUCCESS) -> Verdict:
+    """The verdict on a call that returned: `classify`, then `failure_on_result`, else `otherwise`."""
     try:
         if settings.classify is not None:
             verdict = _ask_classifier(settings.classify, None, result)
@@ -148,4 +154,4 @@ def classify_result(settings: Settings, result: Any) -> Verdict:
             return Verdict(Outcome.FAILURE, failed="the result was classified as a failure")
     except Exception:  # noqa: BLE001 - the user's rule failed: the result must still reach the caller
         return _broken_classifier(None)
-    return SUCCESS
+    return otherwise

@@ -84,12 +84,25 @@ class Permit:
             raise ValueError(f"retry_after={retry_after!r}: must be a finite number of seconds, 0 or more, or None")
         return self._controller.settle(self._ticket, Verdict(Outcome.THROTTLED, retry_after))
 
-    def settle(self, exc: BaseException | None = None, result: Any = None) -> bool:
-        """Classify what the call raised or returned by the breaker's settings. True if this settled the permit."""
+    def settle(self, exc: BaseException | None = None, result: Any = None, *, otherwise: Verdict | None = None) -> bool:
+        """Classify what the call raised or returned by the breaker's settings.
+
+        Args:
+            exc: What it raised, or None.
+            result: What it returned.
+            otherwise: The verdict when the settings' `classify`, `ignore`, `unreachable` and `failure_on_result` have
+                nothing to say; it takes the place of `failure_on`.
+
+        Returns:
+            True if this settled the permit.
+        """
         if self._ticket.settled:
             return False
         settings = self._controller.settings
-        verdict = classify_result(settings, result) if exc is None else classify_exception(settings, exc)
+        if exc is None:
+            verdict = classify_result(settings, result, otherwise or SUCCESS)
+        else:
+            verdict = classify_exception(settings, exc, otherwise)
         return self._controller.settle(self._ticket, verdict)
 
     def drop(self, verdict: Verdict) -> None:
@@ -135,7 +148,8 @@ class Permit:
                 without that item failed.
             failure: Predicate that recognises an item that reports an error.
 
-        The permit is held until the end. An error in the stream is classified as usual; closing early is ignored.
+        The permit is held until the end, or until the terminal item. An error in the stream is classified as usual;
+        closing early is ignored. Don't return a guarded stream from inside `with permit:`, which settles at its end.
         """
         from recloser.streams import guard_stream
 

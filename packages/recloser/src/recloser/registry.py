@@ -7,7 +7,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from recloser import forks
 from recloser.breaker import CircuitBreaker
@@ -147,6 +147,14 @@ class _Listening:
             remover()
 
 
+class Overlay(Protocol):
+    """What an applied configuration does to settings in code."""
+
+    def settings_over(self, breaker: CircuitBreaker, code: Settings) -> Settings:
+        """The settings of a breaker that code asks for with `code`."""
+        ...
+
+
 class Registry:
     """Named breakers.
 
@@ -160,7 +168,8 @@ class Registry:
         self.clock = clock or SystemClock()
         self.lock = threading.Lock()
         self._breakers: dict[str, CircuitBreaker] = {}
-        self._asked: dict[str, Settings] = {}  # what each was made with, whatever it has been reconfigured to
+        self._asked: dict[str, Settings] = {}  # what code asked for, whatever a breaker has been reconfigured to
+        self._overlay: Overlay | None = None
         self._groups: dict[str, Group] = {}
         self._keyed: dict[str, KeyedBreakers] = {}
         self._listeners: list[_Listening] = []
@@ -173,18 +182,44 @@ class Registry:
             name: Its name.
             settings: Its settings; None takes what exists, else the registry's.
 
+        Where a configuration has been applied (`Config.apply`), what it says of the name wins over `settings`.
+
         Raises:
             DuplicateBreakerError: It exists, and neither was made with these settings nor has them now.
+            ConfigError: The applied configuration and `settings` together make an invalid combination.
         """
         breaker = self._breakers.get(name)
         if breaker is None:
-            with self.lock:
-                breaker = self._breakers.get(name)
-                if breaker is None:
-                    return self._add(CircuitBreaker(name, settings or self.settings, clock=self.clock))
-        if settings is not None and settings not in (self._asked.get(name), breaker.settings):
+            breaker = self._make(name, settings or self.settings)
+        if settings is None or settings in (self._asked.get(name), breaker.settings):
+            return breaker
+        if not self._is_first_word(name, settings):
             raise DuplicateBreakerError(name)
+        breaker.reconfigure(self._overlaid(breaker, settings))
         return breaker
+
+    def _make(self, name: str, code: Settings) -> CircuitBreaker:
+        breaker = CircuitBreaker(name, code, clock=self.clock)
+        breaker.reconfigure(self._overlaid(breaker, code))
+        with self.lock:
+            known = self._breakers.get(name)
+            if known is not None:
+                return known
+            self._asked[name] = code
+            return self._add(breaker)
+
+    def _overlaid(self, breaker: CircuitBreaker, code: Settings) -> Settings:
+        overlay = self._overlay
+        return code if overlay is None else overlay.settings_over(breaker, code)
+
+    def _is_first_word(self, name: str, settings: Settings) -> bool:
+        # A configuration has made it, and now code asks for it for the first time.
+        with self.lock:
+            return self._asked.setdefault(name, settings) is settings
+
+    def set_overlay(self, overlay: Overlay) -> None:
+        """Let a configuration have its say on every breaker that is asked for from now on; see `Config.apply`."""
+        self._overlay = overlay
 
     def add(self, breaker: CircuitBreaker) -> CircuitBreaker:
         """Register a breaker that was made elsewhere (restored from a snapshot, say).
@@ -196,13 +231,26 @@ class Registry:
             known = self._breakers.get(breaker.name)
             if known is not None and known is not breaker:
                 raise DuplicateBreakerError(breaker.name)
-            return breaker if known is breaker else self._add(breaker)
+            if known is breaker:
+                return breaker
+            self._asked[breaker.name] = breaker.settings
+            return self._add(breaker)
+
+    def add_configured(self, name: str, settings: Settings) -> CircuitBreaker:
+        """Make a breaker that no code has asked for yet. The first code that does may bring its own settings.
+
+        Raises:
+            DuplicateBreakerError: A breaker of this name exists.
+        """
+        with self.lock:
+            if name in self._breakers:
+                raise DuplicateBreakerError(name)
+            return self._add(CircuitBreaker(name, settings, clock=self.clock))
 
     def _add(self, breaker: CircuitBreaker) -> CircuitBreaker:
         for listening in self._listeners:
             listening.start(breaker)
         self._breakers[breaker.name] = breaker
-        self._asked[breaker.name] = breaker.settings
         return breaker
 
     def remove(self, name: str) -> CircuitBreaker:

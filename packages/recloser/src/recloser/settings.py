@@ -29,10 +29,17 @@ def check_seconds(name: str, value: object, *, zero: bool = False) -> None:
         SettingsError: It is not, or is negative, or is 0 though `zero` is not allowed.
     """
     rule = f"must be a finite number of seconds, {'0 or more' if zero else 'greater than 0'}"
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not _is_finite(value):
         raise SettingsError(name, value, rule)
     if value < 0 or (value == 0 and not zero):
         raise SettingsError(name, value, rule)
+
+
+def _is_finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number that no float can hold
+        return False
 
 
 def _ratio(name: str, value: object) -> None:
@@ -86,6 +93,8 @@ def _rules(name: str, value: ExceptionRules) -> tuple[ExceptionRule, ...]:
     for rule in rules:
         if isinstance(rule, type) and not issubclass(rule, BaseException):
             raise SettingsError(name, rule, "is a type but not an exception type")
+        if isinstance(rule, type) and not issubclass(rule, Exception):
+            raise SettingsError(name, rule, "would never be asked: cancellation and interrupts are always ignored")
         if not callable(rule):
             raise SettingsError(name, rule, "must be an exception type or a predicate on exceptions")
     return rules

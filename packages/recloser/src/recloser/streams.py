@@ -18,7 +18,7 @@ _REPORTED = "the stream reported an error"
 class _Watch:
     """What has been seen of one stream."""
 
-    __slots__ = ("_failure", "_permit", "_terminal", "_terminated")
+    __slots__ = ("_failure", "_permit", "_terminal")
 
     def __init__(
         self, permit: Permit, terminal: Callable[[Any], bool] | None, failure: Callable[[Any], bool] | None
@@ -26,31 +26,23 @@ class _Watch:
         self._permit = permit
         self._terminal = terminal
         self._failure = failure
-        self._terminated = terminal is None
 
     def see(self, item: Any) -> None:
         self._permit.mark_first_item()
         try:
             if self._failure is not None and self._failure(item):
                 self._permit.failure_described(_REPORTED)
-            elif self._terminal is not None and not self._terminated and self._terminal(item):
-                self._terminated = True
+            elif self._terminal is not None and self._terminal(item):
+                self._permit.settle()  # whatever happens to the connection now, the answer is complete
         except Exception:  # a broken predicate must not break the stream it watches
             logger.exception("a stream predicate failed; the call is counted as a failure")
             self._permit.failure_described("a stream predicate failed")
 
     def end(self) -> None:
-        if self._terminated:
+        if self._terminal is None:
             self._permit.settle()
         else:
-            self._permit.failure_described(_TRUNCATED)
-
-    def closed_early(self) -> None:
-        # A consumer that stops after the terminal marker has had the whole stream.
-        if self._terminal is not None and self._terminated:
-            self._permit.settle()
-        else:
-            self._permit.ignore()
+            self._permit.failure_described(_TRUNCATED)  # unless the marker has settled it
 
 
 def guard_stream(
@@ -69,7 +61,7 @@ def _guard_sync(stream: Iterable[T], watch: _Watch, permit: Permit) -> Iterator[
             watch.see(item)
             yield item
     except GeneratorExit:
-        watch.closed_early()
+        permit.ignore()
         raise
     except BaseException as exc:
         permit.settle(exc)
@@ -88,7 +80,7 @@ async def _guard_async(stream: AsyncIterable[T], watch: _Watch, permit: Permit) 
             watch.see(item)
             yield item
     except GeneratorExit:
-        watch.closed_early()
+        permit.ignore()
         raise
     except BaseException as exc:
         permit.settle(exc)

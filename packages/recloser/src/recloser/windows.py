@@ -135,16 +135,21 @@ class BucketRing:
 
     def record(self, failure: bool, slow: bool, now: float) -> int:
         """Add one call to the current bucket."""
-        self.advance(now)
+        self.add(now, 1, failure, slow)
+        assert self._epoch is not None
+        return self._epoch
+
+    def add(self, at: float, calls: int, failures: int, slow: int) -> None:
+        """Add many calls that ended at `at`, which must not lie before the newest bucket."""
+        self.advance(at)
         assert self._epoch is not None
         bucket = self._buckets[self._epoch % len(self._buckets)]
-        bucket[0] += 1
-        bucket[1] += failure
+        bucket[0] += calls
+        bucket[1] += failures
         bucket[2] += slow
-        self.calls += 1
-        self.failures += failure
+        self.calls += calls
+        self.failures += failures
         self.slow += slow
-        return self._epoch
 
     def succeed(self, now: float) -> int:
         """Add one call that succeeded in time; whether there is one in the window that did not."""
@@ -157,7 +162,8 @@ class BucketRing:
     def amend_failure(self, token: int, now: float) -> None:
         """Turn one call of bucket `token` into a failure, unless the bucket has left the window."""
         self.advance(now)
-        if self._epoch is not None and self._epoch - len(self._buckets) < token <= self._epoch:
+        assert self._epoch is not None
+        if self._epoch - len(self._buckets) < token <= self._epoch:
             bucket = self._buckets[token % len(self._buckets)]
             if bucket[1] < bucket[0]:
                 bucket[1] += 1
@@ -194,18 +200,33 @@ def make_window(spec: CountWindow | TimeWindow) -> CountRing | BucketRing:
 def resize(old: CountRing | BucketRing, spec: CountWindow | TimeWindow, now: float) -> CountRing | BucketRing:
     """A window of another shape that keeps as much of what `old` knows as fits.
 
-    Count to count keeps the newest calls, time to time keeps each bucket's age. Between the two kinds the order
-    inside the old window is unknown or has no time; its calls are entered as of `now`, with failures last.
+    Count to count keeps the newest calls, time to time keeps each bucket's age. From count to time the calls, which
+    have no time, are entered as of `now`. From time to count they have no order: as many as fit are entered at the
+    same rates, evenly spread.
     """
-    new = make_window(spec)
     old.advance(now)
+    if isinstance(spec, CountWindow):
+        ring = CountRing(spec.size)
+        for failure, slow in old.entries() if isinstance(old, CountRing) else _spread(old, spec.size):
+            ring.record(failure, slow, now)
+        return ring
+    buckets = BucketRing(spec.duration, spec.buckets)
     if isinstance(old, CountRing):
-        for failure, slow in old.entries():
-            new.record(failure, slow, now)
-        return new
-    for start, calls, failed, slow_calls in old.entries():
-        at = start if isinstance(new, BucketRing) else now
-        for index in range(calls):
-            new.record(index >= calls - failed, index >= calls - slow_calls, at)
-    new.advance(now)
-    return new
+        buckets.add(now, old.calls, old.failures, old.slow)
+    else:
+        for start, calls, failures, slow_calls in old.entries():
+            buckets.add(start, calls, failures, slow_calls)
+        buckets.advance(now)
+    return buckets
+
+
+def _spread(old: BucketRing, size: int) -> list[tuple[bool, bool]]:
+    count = min(old.calls, size)
+    if not count:
+        return []
+    failures, slow = round(old.failures * count / old.calls), round(old.slow * count / old.calls)
+
+    def chosen(index: int, wanted: int) -> bool:
+        return (index + 1) * wanted // count > index * wanted // count
+
+    return [(chosen(index, failures), chosen(index, slow)) for index in range(count)]

@@ -5,10 +5,11 @@ Each test cancels a probe, where a lost slot would be seen at once.
 
 import asyncio
 import contextlib
+import gc
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
-from packages.recloser.tests.support import Boom, is_rejected, ok_async, reach_probing, settings
+from packages.recloser.tests.support import Boom, is_rejected, ok_async, rates, reach_probing, settings
 
 from recloser import CircuitBreaker, State
 from recloser.testing import FakeClock
@@ -189,6 +190,59 @@ async def test_short_deadlines_of_callers_never_open_a_shared_breaker(breaker: C
     stats = breaker.stats()
     assert (stats.state, stats.failed, stats.successful, stats.in_flight) == (State.CLOSED, 0, 0, 0)
     assert await breaker.call(ok_async) == "fine"
+
+
+async def test_slow_call_that_its_caller_gave_up_stays_slow(clock: FakeClock) -> None:
+    """BR-45: patience that outlasts `slow_call_duration` has seen a slow dependency, if running calls are counted."""
+    rules = rates(
+        failure_rate_threshold=None,
+        slow_call_duration=1.0,
+        slow_call_rate_threshold=1.0,
+        count_in_flight_slow_calls=True,
+        minimum_calls=3,
+    )
+    breaker = CircuitBreaker("db", rules, clock=clock)
+    for _ in range(3):
+        stuck = Stuck()
+        task = asyncio.ensure_future(stuck.by_call(breaker))
+        await stuck.started.wait()
+        clock.advance(1)
+        assert breaker.stats().slow_call_rate == 1
+        task.cancel()
+        await asyncio.wait([task])
+    assert breaker.state is State.OPEN
+
+
+@pytest.mark.parametrize("probe", [False, True])
+def test_coroutine_closed_before_its_end_is_ignored(breaker: CircuitBreaker, clock: FakeClock, probe: bool) -> None:
+    """A1: `GeneratorExit` in a coroutine, as when its loop is gone."""
+    if probe:
+        reach_probing(breaker, clock)
+
+    async def main() -> None:
+        pending = breaker.call(asyncio.Event().wait)
+        pending.send(None)
+        assert breaker.stats().in_flight == 1
+        pending.close()
+
+    asyncio.run(main())
+    stats = breaker.stats()
+    assert (stats.in_flight, stats.calls["ignored"], stats.window_calls) == (0, 1, 0 if not probe else 3)
+    assert not is_rejected(breaker)
+
+
+@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")
+@pytest.mark.parametrize("probe", [False, True])
+def test_awaitable_that_nobody_awaits_is_released(breaker: CircuitBreaker, clock: FakeClock, probe: bool) -> None:
+    if probe:
+        reach_probing(breaker, clock)
+    pending = breaker.call(lambda: ok_async())
+    assert breaker.stats().in_flight == 1
+    del pending
+    gc.collect()
+    stats = breaker.stats()
+    assert (stats.in_flight, stats.calls["released"]) == (0, 1)
+    assert not is_rejected(breaker)
 
 
 async def test_cancellation_that_is_swallowed_inside_is_what_the_call_makes_of_it(clock: FakeClock) -> None:

@@ -68,6 +68,32 @@ def assert_slot_is_back(breaker: CircuitBreaker) -> None:
     assert not is_rejected(breaker)
 
 
+@every_interrupt
+def test_closed_circuit_is_as_it_was_before(breaker: CircuitBreaker, interrupt: BaseException) -> None:
+    """D8: no call stays in flight, and none enters the window."""
+    protected = breaker(raising(interrupt))
+    for _ in range(5):
+        with pytest.raises(type(interrupt)):
+            protected()
+    stats = breaker.stats()
+    assert (stats.state, stats.in_flight, stats.window_calls, stats.calls["ignored"]) == (State.CLOSED, 0, 0, 5)
+
+
+@every_interrupt
+async def test_closed_circuit_is_as_it_was_before_async(breaker: CircuitBreaker, interrupt: BaseException) -> None:
+    """D8: no call stays in flight, and none enters the window."""
+
+    @breaker
+    async def raise_it() -> None:
+        raise interrupt
+
+    for _ in range(5):
+        with pytest.raises(type(interrupt)):
+            await raise_it()
+    stats = breaker.stats()
+    assert (stats.state, stats.in_flight, stats.window_calls, stats.calls["ignored"]) == (State.CLOSED, 0, 0, 5)
+
+
 def test_no_rule_of_the_user_is_asked(clock: FakeClock) -> None:
     """D8: whatever the rules say, an interrupt is not the dependency's doing."""
     asked: list[object] = []

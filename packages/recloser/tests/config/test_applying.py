@@ -4,9 +4,22 @@ import threading
 
 import pytest
 from packages.recloser.tests.config.conftest import Load
-from packages.recloser.tests.support import boom, fail, rates, settings, succeed, trip
+from packages.recloser.tests.support import boom, fail, rates, reach_probing, settings, succeed, trip
 
-from recloser import CircuitBreaker, ConfigError, Fixed, Outcome, Registry, Settings, State, load_config, presets
+from recloser import (
+    CircuitBreaker,
+    Clock,
+    ConfigError,
+    CountWindow,
+    DuplicateBreakerError,
+    Fixed,
+    Outcome,
+    Registry,
+    Settings,
+    State,
+    load_config,
+    presets,
+)
 from recloser.testing import FakeClock
 
 
@@ -128,6 +141,13 @@ def test_nothing_changes_when_one_breaker_cannot(load: Load, registry: Registry)
     assert "new" not in registry
 
 
+def test_code_that_asks_again_finds_the_breaker(load: Load, registry: Registry) -> None:
+    breaker = registry.get_or_create("payments", presets.http_api())
+    load("breakers: {payments: {open_for: 2}}").apply(registry)
+    assert registry.get_or_create("payments", presets.http_api()) is breaker
+    assert registry.get_or_create("payments") is breaker
+
+
 def test_group_can_be_operated_together(load: Load, registry: Registry) -> None:
     load("groups: {apis: {open_for: 2}}\nbreakers: {a: {group: apis}, b: {group: apis}, c: {}}").apply(registry)
     assert registry.group("apis").select().force_open("maintenance") == ["a", "b"]
@@ -143,24 +163,71 @@ def test_forgotten_breakers_are_not_held(load: Load, registry: Registry) -> None
     assert gone() is None
 
 
-def test_configurations_applied_at_once_end_with_one_of_them(registry: Registry) -> None:
-    """Every breaker has the settings of the same configuration, whichever came last."""
-    names = [f"b{number}" for number in range(20)]
+def test_configurations_applied_at_once_follow_one_after_the_other(registry: Registry) -> None:
+    """While one is being applied (a listener stands still in it), another waits; none is half in force."""
+    names = ["a", "b", "c"]
     for name in names:
-        registry.add(CircuitBreaker(name))
-    configs = [
-        load_config(None, {f"RECLOSER_{name.upper()}__OPEN_FOR": str(value) for name in names}) for value in range(1, 5)
-    ]
-    barrier = threading.Barrier(len(configs))
+        registry.get_or_create(name, rates(half_open_timeout=5.0))
+    first, second = (
+        load_config(None, {f"RECLOSER_{name.upper()}__OPEN_FOR": value for name in names}) for value in "12"
+    )
+    stands, goes_on = threading.Event(), threading.Event()
+    bring_to_a_half_open_period_that_is_over(registry["b"], registry.clock)
 
-    def run(number: int) -> None:
-        barrier.wait()
-        for _ in range(10):
-            configs[number].apply(registry)
+    def stand_still(event: object) -> None:
+        stands.set()
+        assert goes_on.wait(30.0)
 
-    threads = [threading.Thread(target=run, args=(number,)) for number in range(len(configs))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len({registry[name].settings.open_for for name in names}) == 1
+    registry["b"].add_listener(stand_still)
+    one = threading.Thread(target=first.apply, args=(registry,))
+    other = threading.Thread(target=second.apply, args=(registry,))
+    one.start()
+    assert stands.wait(30.0), "reconfiguring finds the half-open period over, and tells the listener"
+    other.start()
+    other.join(0.2)
+    assert [registry[name].settings.open_for for name in names] == [1.0, 1.0, 10.0], "`c` is still to come"
+    goes_on.set()
+    one.join()
+    other.join()
+    assert [registry[name].settings.open_for for name in names] == [2.0, 2.0, 2.0]
+
+
+def bring_to_a_half_open_period_that_is_over(breaker: CircuitBreaker, clock: Clock) -> None:
+    assert isinstance(clock, FakeClock)
+    reach_probing(breaker, clock)
+    breaker.acquire()
+    clock.advance(breaker.settings.half_open_timeout + 1.0)
+
+
+def test_code_may_ask_for_a_breaker_that_the_file_has_made(load: Load, registry: Registry) -> None:
+    load("breakers: {payments: {open_for: 2}}").apply(registry)
+    breaker = registry["payments"]
+    code = Settings(ignore=(KeyError,), open_for=9.0, minimum_calls=4)
+    assert registry.get_or_create("payments", code) is breaker
+    assert breaker.settings == code.replace(open_for=2.0), "the file wins over code, code over the library"
+    assert registry.get_or_create("payments", code) is breaker
+    with pytest.raises(DuplicateBreakerError):
+        registry.get_or_create("payments", Settings(minimum_calls=3))
+
+
+def test_breaker_that_is_made_after_the_file_was_applied_obeys_it(load: Load, registry: Registry) -> None:
+    load("defaults: {success_threshold: 2}\nbreakers: {'host:a.example': {open_for: 2}}").apply(registry)
+    keyed = registry.keyed("host", Settings(open_for=9.0))
+    assert keyed.get("a.example").settings.open_for == 2.0
+    assert keyed.get("b.example").settings.open_for == 9.0
+
+
+def test_late_code_survives_the_next_file(load: Load, registry: Registry) -> None:
+    load("breakers: {payments: {open_for: 2}}").apply(registry)
+    code = Settings(ignore=(KeyError,), open_for=9.0)
+    breaker = registry.get_or_create("payments", code)
+    load("breakers: {payments: {minimum_calls: 3}}").apply(registry)
+    assert breaker.settings == code.replace(minimum_calls=3)
+
+
+def test_late_code_that_contradicts_the_file_is_refused(load: Load, registry: Registry) -> None:
+    load("breakers: {payments: {failure_threshold: none, failure_rate_threshold: 0.5, minimum_calls: 50}}").apply(
+        registry
+    )
+    with pytest.raises(ConfigError, match="minimum_calls"):
+        registry.get_or_create("payments", Settings(window=CountWindow(20)))

@@ -143,13 +143,41 @@ def test_broken_file_at_the_start_is_an_error(path: Path, registry: Registry) ->
     assert not any(thread.name == "recloser-config" for thread in threading.enumerate())
 
 
-def test_breakers_made_since_get_their_overrides_at_the_next_check(path: Path, registry: Registry) -> None:
+def test_breakers_made_since_get_their_overrides_at_once(path: Path, registry: Registry) -> None:
     environ = {"RECLOSER_SEARCH__OPEN_FOR": "9", "RECLOSER_PAYMENTS__OPEN_FOR": "8"}
     with ConfigWatcher(path, registry, interval=3_600, environ=environ) as watcher:
         assert registry["payments"].settings.open_for == 8.0
         search = registry.get_or_create("search", Settings())
-        assert watcher.check() == ["search"]
+        assert watcher.check() == []
         assert search.settings.open_for == 9.0
+
+
+class SlowEnvironment(dict[str, str]):
+    """Variables that the first reader has to wait for."""
+
+    def __init__(self) -> None:
+        self.asked, self.answers = threading.Event(), threading.Event()
+
+    def __iter__(self) -> Iterator[str]:
+        if not self.asked.is_set():
+            self.asked.set()
+            assert self.answers.wait(LIMIT)
+        return super().__iter__()
+
+
+def test_two_checks_at_once_end_with_the_newer_file(path: Path, registry: Registry) -> None:
+    environ = SlowEnvironment()
+    watcher = ConfigWatcher(path, registry, environ=environ)
+    older, newer = threading.Thread(target=watcher.check), threading.Thread(target=watcher.check)
+    older.start()
+    assert environ.asked.wait(LIMIT), "it has read the file and not applied it"
+    write(path, 2)
+    newer.start()
+    newer.join(0.2)
+    environ.answers.set()
+    older.join()
+    newer.join()
+    assert registry["payments"].settings.open_for == 2.0
 
 
 # By itself, from its thread
@@ -211,6 +239,13 @@ def test_half_written_file_is_left_alone(path: Path, registry: Registry) -> None
             assert registry["payments"].settings.open_for == 1.0
         watcher._look()
         assert registry["payments"].settings.open_for == 4.0
+
+
+def test_file_that_did_not_change_is_not_loaded_again(watcher: ConfigWatcher) -> None:
+    before = watcher.config
+    for _ in range(3):
+        watcher._look()
+    assert watcher.config is before
 
 
 def test_error_in_the_listener_is_logged_and_watching_goes_on(

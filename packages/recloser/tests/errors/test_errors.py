@@ -18,6 +18,7 @@ from recloser import (
     ConfigError,
     DuplicateBreakerError,
     RecloserError,
+    Settings,
     SettingsError,
     SnapshotError,
     State,
@@ -225,3 +226,11 @@ def test_two_names_are_two_breakers(clock: FakeClock) -> None:
     first, second = (CircuitBreaker(name, settings(), clock=clock) for name in ("a", "b"))
     trip(first)
     assert second.state is State.CLOSED
+
+
+@pytest.mark.parametrize("value", [10**400, 10**10_000, "x" * 1_000], ids=["long", "longer", "text"])
+def test_value_of_any_size_is_refused_in_a_short_message(value: object) -> None:
+    with pytest.raises(SettingsError) as caught:
+        Settings(open_for=value)  # type: ignore[arg-type]
+    assert len(str(caught.value)) < 300
+    assert caught.value.value == value

@@ -28,6 +28,7 @@ from recloser import (
     CircuitOpenError,
     ControlChanged,
     Event,
+    Outcome,
     State,
     StateChanged,
 )
@@ -225,3 +226,16 @@ def test_failing_strategy_does_not_lose_the_event(clock: FakeClock, caplog: pyte
     trip(breaker)
     assert [change.open_for for change in changes] == [10]
     assert "ZeroDivisionError" in caplog.text
+
+
+def test_expired_probe_is_told_before_the_circuit_opens(clock: FakeClock) -> None:
+    breaker = CircuitBreaker("db", settings(half_open_timeout=5.0), clock=clock)
+    reach_probing(breaker, clock)
+    probe = breaker.acquire()
+    seen = listen(breaker, CallFinished, StateChanged)
+    clock.advance(7)
+    assert breaker.state is State.OPEN
+    assert probe.settled
+    finished, changed = seen
+    assert (finished.outcome, finished.duration, finished.late) == (Outcome.EXPIRED, 5.0, False)
+    assert changed.reason == "half_open_timeout"

@@ -165,5 +165,7 @@ class BreakerModel(RuleBasedStateMachine):
             self.they_agree()
 
 
-BreakerModel.TestCase.settings = hypothesis_settings(max_examples=250, stateful_step_count=40, deadline=None)
+BreakerModel.TestCase.settings = hypothesis_settings(
+    max_examples=2 * hypothesis_settings.default.max_examples, stateful_step_count=40, deadline=None
+)
 test_breaker_agrees_with_the_reference = BreakerModel.TestCase

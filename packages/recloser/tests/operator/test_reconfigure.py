@@ -74,6 +74,18 @@ def test_time_window_keeps_the_age_of_its_calls(clock: FakeClock) -> None:
     assert breaker.stats().failure_rate == 0
 
 
+@pytest.mark.parametrize("window", [CountWindow(10), TimeWindow(10, 5)])
+@pytest.mark.parametrize("old", [CountWindow(20), TimeWindow(20, 5)])
+def test_empty_window_stays_empty(
+    clock: FakeClock, old: CountWindow | TimeWindow, window: CountWindow | TimeWindow
+) -> None:
+    breaker = CircuitBreaker("db", rates(window=old), clock=clock)
+    breaker.reconfigure(rates(window=window))
+    assert breaker.stats().window_calls == 0
+    fail(breaker, 2)
+    assert breaker.state is State.OPEN
+
+
 def test_slow_calls_are_kept_with_the_window(clock: FakeClock) -> None:
     rules = rates(
         failure_rate_threshold=None, slow_call_duration=1.0, slow_call_rate_threshold=0.9, window=TimeWindow(60, 6)
@@ -153,3 +165,15 @@ def test_what_is_no_settings_is_refused(breaker: CircuitBreaker, thing: Any) -> 
     with pytest.raises(SettingsError, match="settings="):
         breaker.reconfigure(thing)
     assert breaker.settings == settings()
+
+
+def test_rates_survive_from_a_long_time_window_to_a_short_count_window(clock: FakeClock) -> None:
+    by_time = rates(window=TimeWindow(60.0), minimum_calls=200)
+    breaker = CircuitBreaker("db", by_time, clock=clock)
+    succeed(breaker, 90)
+    fail(breaker, 10)  # a burst at the end: the newest calls alone would all be failures
+    breaker.reconfigure(by_time.replace(window=CountWindow(20), minimum_calls=20))
+    stats = breaker.stats()
+    assert (stats.window_calls, stats.failure_rate) == (20, 0.1)
+    succeed(breaker, 10)
+    assert breaker.stats().failure_rate == 0.05  # what is left of the old window is spread evenly

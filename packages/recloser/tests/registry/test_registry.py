@@ -129,6 +129,11 @@ def test_process_wide_registry() -> None:
         recloser.default_registry.remove(name)
 
 
+def test_registry_says_what_it_is(registry: Registry) -> None:
+    registry.get_or_create("db")
+    assert repr(registry) == "<Registry of 1 breakers>"
+
+
 # Listening
 
 

@@ -1,6 +1,8 @@
 """Every value that cannot be, and every combination that could never take effect, is refused by name."""
 
+import asyncio
 import math
+import re
 from collections.abc import Callable
 from dataclasses import fields
 from typing import Any
@@ -8,12 +10,17 @@ from typing import Any
 import pytest
 
 from recloser import CircuitBreaker, CountWindow, Exponential, Fixed, Settings, SettingsError, TimeWindow, presets
-from recloser.testing import FakeClock
 
 NAN, INF = math.nan, math.inf
 
+
+def shown(value: object) -> str:
+    """A test id that is the same in every process: text without addresses."""
+    return re.sub(r" at 0x[0-9a-f]+", "", str(value))
+
+
 COUNTS = [0, -1, 1.0, 2.5, "3", True, False, NAN]
-SECONDS = [-1, -0.001, NAN, INF, -INF, "3", True, [3]]
+SECONDS = [10**400, -1, -0.001, NAN, INF, -INF, "3", True, [3]]
 RATIOS = [0, -0.1, 1.0001, 50, NAN, INF, "0.5", True]
 RULES = [3, "ValueError", b"x", int, [int], ["ValueError"], [None], object()]
 
@@ -42,7 +49,7 @@ INVALID: dict[str, list[Any]] = {
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [pytest.param(field, value, id=f"{field}={value!r}") for field, values in INVALID.items() for value in values],
+    [pytest.param(field, value, id=f"{field}={shown(value)}") for field, values in INVALID.items() for value in values],
 )
 def test_impossible_value_is_refused(field: str, value: Any) -> None:
     """C9: never silently replaced."""
@@ -131,7 +138,7 @@ def test_combination_that_could_never_take_effect_is_refused(
         {"failure_on": [ValueError, lambda exc: True]},
         {"tags": {"team": "search"}},
     ],
-    ids=str,
+    ids=shown,
 )
 def test_combination_at_the_edge_is_taken(combination: dict[str, Any]) -> None:
     assert Settings(**combination)
@@ -176,13 +183,12 @@ def test_presets_are_what_the_documentation_says(
     assert (preset.success_threshold, preset.half_open_max_calls) == (successes, probes)
 
 
-@pytest.mark.parametrize("seconds", [-1, math.nan])
-def test_fake_clock_moves_forward_only(seconds: float) -> None:
-    clock = FakeClock(start=5.0)
-    with pytest.raises(ValueError, match="forward only"):
-        clock.advance(seconds)
-    assert clock.monotonic() == 5
-
-
 def test_defaults_make_a_breaker() -> None:
     assert CircuitBreaker("db").settings == Settings()
+
+
+@pytest.mark.parametrize("field", ["failure_on", "ignore", "unreachable"])
+@pytest.mark.parametrize("rule", [KeyboardInterrupt, asyncio.CancelledError, BaseException])
+def test_exception_that_is_always_ignored_is_refused_in_a_rule(field: str, rule: type[BaseException]) -> None:
+    with pytest.raises(SettingsError, match="would never be asked"):
+        Settings(**{field: rule})  # type: ignore[arg-type]

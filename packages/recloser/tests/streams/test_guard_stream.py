@@ -176,6 +176,16 @@ async def test_early_close_is_ignored(breaker: CircuitBreaker, read: Read, strea
 
 
 @both
+async def test_error_after_the_terminal_marker_leaves_the_success(
+    breaker: CircuitBreaker, read: Read, stream: type[Stream]
+) -> None:
+    with pytest.raises(Boom):
+        await read(breaker.acquire(), stream(TEXT, DONE, Boom("reset by peer")), terminal=is_terminal)
+    stats = breaker.stats()
+    assert (stats.successful, stats.failed) == (1, 0)
+
+
+@both
 async def test_close_after_the_terminal_marker_is_a_success(
     breaker: CircuitBreaker, read: Read, stream: type[Stream]
 ) -> None:

@@ -218,6 +218,20 @@ def test_failure_of_a_slow_call_in_a_time_window_keeps_its_bucket(impatient: Cir
     assert impatient.stats().window_calls == 0
 
 
+def test_failure_of_a_slow_call_whose_bucket_has_gone_changes_no_rate(
+    impatient: CircuitBreaker, clock: FakeClock
+) -> None:
+    impatient.reconfigure(impatient.settings.replace(window=TimeWindow(10, 10)))
+    permit = impatient.acquire()
+    clock.advance(2)
+    assert impatient.stats().slow_call_rate == 1
+    clock.advance(30)
+    succeed(impatient)
+    permit.failure()
+    assert impatient.stats().failure_rate == 0
+    assert impatient.stats().window_calls == 1
+
+
 def test_stream_with_a_prompt_first_item_is_not_slow_while_it_runs(impatient: CircuitBreaker, clock: FakeClock) -> None:
     """BR-49: the time to the first item is the measure."""
     permit = impatient.acquire()

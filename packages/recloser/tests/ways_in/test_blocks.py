@@ -133,6 +133,16 @@ def test_exit_stack_left_before_a_block_that_was_entered_later(breaker: CircuitB
     assert breaker.stats().successful == 2
 
 
+def test_exit_stack_closed_in_another_thread(breaker: CircuitBreaker) -> None:
+    stack = ExitStack()
+    permit = stack.enter_context(breaker)
+    thread = threading.Thread(target=stack.close)
+    thread.start()
+    thread.join()
+    assert permit.settled
+    assert breaker.stats().successful == 1
+
+
 def guarded(breaker: CircuitBreaker, name: str) -> Iterator[str]:
     with breaker:
         yield f"{name} in"

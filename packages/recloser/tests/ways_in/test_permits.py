@@ -103,6 +103,37 @@ def test_permit_in_a_reference_cycle_is_released_by_the_collector(breaker: Circu
     assert breaker.stats().in_flight == 0
 
 
+@pytest.mark.parametrize(
+    "operation",
+    [
+        lambda breaker, other: breaker.acquire().ignore(),
+        lambda breaker, other: other.ignore(),
+        lambda breaker, other: breaker.stats(),
+        lambda breaker, other: breaker.add_listener(print),
+    ],
+    ids=["admit", "settle", "read", "listen"],
+)
+def test_permit_collected_while_the_breaker_is_busy_is_released_by_the_next_operation(
+    operation: Callable[[CircuitBreaker, Permit], object],
+) -> None:
+    """The collector may run anywhere, also inside the breaker's own locked section: it must not wait for the lock."""
+    dropped: list[Permit] = []
+
+    class CollectingClock(FakeClock):
+        def monotonic(self) -> float:
+            dropped.clear()
+            return super().monotonic()
+
+    breaker = CircuitBreaker("db", settings(), clock=CollectingClock())
+    other = breaker.acquire()
+    dropped.append(breaker.acquire())
+    assert breaker.stats().in_flight == 2
+    operation(breaker, other)
+    breaker.add_listener(print)
+    assert breaker.stats().calls["released"] == 1
+    assert breaker.stats().in_flight == (0 if other.settled else 1)
+
+
 def test_permit_outlives_the_name_of_its_breaker(clock: FakeClock) -> None:
     permit = CircuitBreaker("short-lived", settings(), clock=clock).acquire()
     gc.collect()

@@ -25,8 +25,16 @@ async def health(services: Current) -> Health:
     """The state of the service and of what it depends on; 200 even when some of it fails."""
     breakers = CircuitBreakersHealth.model_validate(services.registry.health())
     waiting = await _waiting(services)
-    status: Literal["healthy", "degraded"] = "healthy" if breakers.healthy and waiting is not None else "degraded"
-    return Health(status=status, version=VERSION, circuit_breakers=breakers, waiting_notifications=waiting)
+    problems = services.dispatcher.problems()
+    healthy = breakers.healthy and waiting is not None and not problems
+    status: Literal["healthy", "degraded"] = "healthy" if healthy else "degraded"
+    return Health(
+        status=status,
+        version=VERSION,
+        circuit_breakers=breakers,
+        waiting_notifications=waiting,
+        delivery_problems=problems,
+    )
 
 
 async def _waiting(services: Services) -> dict[str, int] | None:

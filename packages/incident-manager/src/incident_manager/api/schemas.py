@@ -284,9 +284,14 @@ class Ready(Model):
 class Health(Model):
     """The service and what it depends on. The service itself is up whatever this says."""
 
-    status: Literal["healthy", "degraded"] = Field(description="`degraded` while a circuit is not closed.")
+    status: Literal["healthy", "degraded"] = Field(
+        description="`degraded` while a circuit is not closed, the database cannot be asked, or deliveries stand still."
+    )
     version: str
     circuit_breakers: CircuitBreakersHealth
     waiting_notifications: dict[str, int] | None = Field(
         description="Notifications not delivered yet, by destination; null while the database cannot be asked."
+    )
+    delivery_problems: dict[str, str] = Field(
+        description="What keeps notifications of a destination from being worked on, other than an open circuit."
     )

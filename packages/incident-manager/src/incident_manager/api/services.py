@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from incident_manager.api.schemas import AcceptedAlert, AcceptedAlerts
 from incident_manager.domain.alert import Alert
+from incident_manager.notify.dispatcher import Dispatcher
 from incident_manager.pipeline.actions import IncidentActions
 from incident_manager.pipeline.process import AlertPipeline
 from incident_manager.store.database import Store
@@ -25,6 +26,7 @@ class Services:
     metrics: CollectorRegistry
     store: Store
     pipeline: AlertPipeline
+    dispatcher: Dispatcher
     actions: IncidentActions
 
     def now(self) -> datetime:

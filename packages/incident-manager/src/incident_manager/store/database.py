@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from sqlalchemy import URL, make_url
@@ -16,13 +15,14 @@ from incident_manager.store.migrate import migrate
 from incident_manager.store.outbox import Outbox
 from incident_manager.store.repository import UnitOfWork
 from incident_manager.store.sqlite import BUSY_TIMEOUT, SqliteBackend
+from incident_manager.store.turns import Turns
 from recloser import CircuitBreaker, CircuitOpenError
 
 T = TypeVar("T")
 Work = Callable[[UnitOfWork], Awaitable[T]]
 
 QUEUE_TIMEOUT = 10.0
-"""Seconds a writer waits for its turn."""
+"""Seconds a caller waits for its turn."""
 
 _SOON = 1.0
 _UNTIL_AN_OPERATOR_ACTS = 30.0
@@ -35,7 +35,7 @@ class Store:
         url: `sqlite:///path/to/file.db`.
         breaker: Guards every transaction. Only what says that the database cannot be used counts as its failure; a
             conflict or a wrong statement is an answer of a healthy database.
-        queue_timeout: Seconds a writer waits for its turn before it is told that the store is busy.
+        queue_timeout: Seconds a caller waits for its turn before it is told that the store is busy.
         busy_timeout: Seconds a transaction waits for another process that is writing.
 
     Attributes:
@@ -56,8 +56,8 @@ class Store:
         self.outbox = Outbox(self)
         self._backend = SqliteBackend(_sqlite_url(url), busy_timeout)
         self._breaker = breaker
-        self._queue_timeout = queue_timeout
-        self._turn = asyncio.Lock()
+        self._writing = Turns(self._backend.writers, queue_timeout)
+        self._reading = Turns(self._backend.readers, queue_timeout)
         self._open = False
 
     async def start(self) -> None:
@@ -80,11 +80,12 @@ class Store:
         self._open = True
 
     async def close(self) -> None:
-        """Let the transaction under way end, and close every connection. Later use raises RuntimeError."""
+        """Let the transactions under way end, and close every connection. Later use raises RuntimeError."""
         self._open = False
-        async with self._turn:
-            await self._backend.writer.dispose()
-            await self._backend.reader.dispose()
+        await self._writing.all()
+        await self._reading.all()
+        await self._backend.writer.dispose()
+        await self._backend.reader.dispose()
 
     async def run(self, work: Work[T]) -> T:
         """Do `work` in one transaction that may write: all of it is stored when this returns, or nothing if it raises.
@@ -94,7 +95,7 @@ class Store:
         Raises:
             StoreUnavailableError: The database cannot be used, or the breaker holds callers off.
         """
-        async with self._own_turn():
+        async with self._writing.one():
             return await self._transaction(self._backend.writer, work, changing=True)
 
     async def read(self, work: Work[T]) -> T:
@@ -103,22 +104,8 @@ class Store:
         Raises:
             StoreUnavailableError: As for `run`.
         """
-        return await self._transaction(self._backend.reader, work, changing=False)
-
-    @asynccontextmanager
-    async def _own_turn(self) -> AsyncIterator[None]:
-        if not self._backend.serial_writes:
-            yield
-            return
-        try:
-            async with asyncio.timeout(self._queue_timeout):
-                await self._turn.acquire()
-        except TimeoutError as error:
-            raise StoreUnavailableError("the database is busy: other writes wait before this one", _SOON) from error
-        try:
-            yield
-        finally:
-            self._turn.release()
+        async with self._reading.one():
+            return await self._transaction(self._backend.reader, work, changing=False)
 
     async def _transaction(self, engine: AsyncEngine, work: Work[T], *, changing: bool) -> T:
         if not self._open:

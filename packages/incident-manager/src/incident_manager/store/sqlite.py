@@ -47,14 +47,16 @@ class SqliteBackend:
 
     Args:
         url: `sqlite:///relative/path` or `sqlite:////absolute/path`.
-        busy_timeout: Seconds to wait for another process that is writing, and for a free connection.
+        busy_timeout: Seconds to wait for another process that is writing.
 
     Raises:
         ValueError: The URL names no file.
     """
 
-    serial_writes = True
+    writers = 1
     """SQLite has one writer at a time: callers queue in the process instead of competing for the file's lock."""
+
+    readers = READERS
 
     def __init__(self, url: URL, busy_timeout: float = BUSY_TIMEOUT) -> None:
         if not url.database or url.database == ":memory:" or url.query:
@@ -63,8 +65,8 @@ class SqliteBackend:
             )
         self.path = Path(url.database)
         self._busy_timeout = busy_timeout
-        self.writer = self._engine(url, _WRITER, "BEGIN IMMEDIATE", 1)
-        self.reader = self._engine(url, _READER, "BEGIN", READERS)
+        self.writer = self._engine(url, _WRITER, "BEGIN IMMEDIATE", self.writers)
+        self.reader = self._engine(url, _READER, "BEGIN", self.readers)
 
     def prepare(self) -> None:
         """Make the folder of the file.

@@ -52,13 +52,18 @@ def code_of(registry: Registry, name: str) -> tuple[Fields, bool]:
     return {**origin.code, **changed}, True
 
 
+def note(breaker: CircuitBreaker, code: Fields, settings: Settings) -> None:
+    """Code has asked for a breaker, and the configuration makes `settings` of it."""
+    _origins[breaker] = _Origin(code, settings)
+
+
 def put(registry: Registry, name: str, code: Fields, settings: Settings) -> bool:
     """Give one breaker its settings; whether that changed anything."""
     breaker = registry.get(name)
     changed = breaker is None
     if breaker is None:
         try:
-            breaker = registry.get_or_create(name, settings)
+            breaker = registry.add_configured(name, settings)
         except DuplicateBreakerError:  # made by another thread a moment ago
             breaker = registry[name]
     if breaker.settings != settings:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from recloser.breaker import CircuitBreaker
 from recloser.config import applied, files
 from recloser.config.environment import Overrides
 from recloser.config.files import File
@@ -98,7 +99,8 @@ class Config:
         """Give breakers their settings: those of the file, made where missing, and those the environment overrides.
 
         State, windows and counters stay. All settings are worked out before the first breaker changes. A breaker
-        that an earlier configuration changed and this one does not name gets its settings in code back.
+        that an earlier configuration changed and this one does not name gets its settings in code back. What code
+        asks the registry for later is overlaid in the same way, until another configuration is applied.
 
         Returns:
             The names of the breakers that are new or have other settings than before.
@@ -116,7 +118,19 @@ class Config:
                     plan.append((name, code, self._resolve(name, code)[1]))
             for variable in self._overrides.unmatched(names):
                 logger.warning("%s overrides no breaker of the file or the registry", variable)
+            registry.set_overlay(self)
             return [name for name, code, settings in plan if applied.put(registry, name, code, settings)]
+
+    def settings_over(self, breaker: CircuitBreaker, code: Settings) -> Settings:
+        """The settings of a breaker that code asks a registry for, once this configuration is applied to it.
+
+        Raises:
+            ConfigError: The configuration and `code` together make an invalid combination.
+        """
+        fields = fields_of(code)
+        settings = self._resolve(breaker.name, fields)[1]
+        applied.note(breaker, fields, settings)
+        return settings
 
     def _code(self, name: str, code: Settings | None) -> Fields:
         if code is None and name not in self._file.breakers:

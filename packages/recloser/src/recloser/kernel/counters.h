@@ -7,7 +7,7 @@
 #include "common.h"
 #include "window.h"
 
-#define OUTCOMES 7
+#define OUTCOMES 8
 enum { OUTCOME_SUCCESS };
 
 static const double BUCKET_BOUNDS[] = {

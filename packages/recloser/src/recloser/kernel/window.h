@@ -257,6 +257,7 @@ copy_ring(Window *to, const Window *from, double now)
     }
 }
 
+/* Between two time windows each bucket keeps its age. */
 static void
 copy_buckets(Window *to, const Window *from, double now)
 {
@@ -266,12 +267,34 @@ copy_buckets(Window *to, const Window *from, double now)
     for (uint32_t step = from->size; step-- > 0;) {
         int64_t epoch = from->position - step;
         const Bucket *bucket = &from->timed->buckets[place_of(from, epoch)];
-        double at = window_is_timed(to) ? (double)epoch * from->timed->width : now;
+        double at = (double)epoch * from->timed->width;
         for (int64_t index = 0; index < bucket->calls; index++) {
             int failure = index >= bucket->calls - bucket->failures;
             int slow = index >= bucket->calls - bucket->slow;
             window_record(to, failure, slow, at);
         }
+    }
+    window_advance(to, now);
+}
+
+static int
+is_chosen(int64_t index, int64_t wanted, int64_t count)
+{
+    return (index + 1) * wanted / count > index * wanted / count;
+}
+
+/* From a time window to a count window there is no order: as many calls as fit, at the same rates, evenly spread. */
+static void
+spread(Window *to, const Window *from, double now)
+{
+    int64_t count = from->calls < to->size ? from->calls : to->size;
+    if (count == 0) {
+        return;
+    }
+    int64_t failures = (int64_t)nearbyint((double)(from->failures * count) / (double)from->calls);
+    int64_t slow = (int64_t)nearbyint((double)(from->slow * count) / (double)from->calls);
+    for (int64_t index = 0; index < count; index++) {
+        window_record(to, is_chosen(index, failures, count), is_chosen(index, slow, count), now);
     }
 }
 
@@ -282,10 +305,13 @@ window_copy(Window *to, Window *from, double now)
     window_advance(from, now);
     if (!window_is_timed(from)) {
         copy_ring(to, from, now);
-        return;
     }
-    copy_buckets(to, from, now);
-    window_advance(to, now);
+    else if (window_is_timed(to)) {
+        copy_buckets(to, from, now);
+    }
+    else {
+        spread(to, from, now);
+    }
 }
 
 #endif

@@ -1,0 +1,1 @@
+"""What protection costs: recloser, its peers and the physical floor, measured side by side. Run ``make bench``."""

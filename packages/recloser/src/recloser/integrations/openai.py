@@ -1,0 +1,46 @@
+"""Circuit breakers for the OpenAI SDK: `protect(client)`. Needs `recloser[openai]`."""
+
+from __future__ import annotations
+
+from typing import TypeVar, Unpack
+
+import openai
+
+from recloser.integrations import _sdk
+from recloser.integrations._llm import Dialect, by_model
+
+__all__ = ["by_model", "protect"]
+
+C = TypeVar("C", bound=openai.OpenAI | openai.AsyncOpenAI)
+
+_DIALECT = Dialect(
+    name="openai",
+    endings={
+        "/completions": frozenset({"[DONE]"}),
+        "/responses": frozenset({"response.completed", "response.incomplete", "response.cancelled"}),
+    },
+    prelude=frozenset({"response.created", "response.in_progress", "response.queued", "ping", "keepalive"}),
+)
+
+
+def protect(client: C, **options: Unpack[_sdk.LlmOptions]) -> C:
+    """Put a client behind circuit breakers, one per host; the client itself is changed and returned.
+
+    When the circuit is open, the SDK raises its own error for a 503, with the `CircuitOpenError` as its cause, after
+    one attempt that sends nothing. Failures are those of HTTP, `error` events and missing terminal markers in
+    streams, and answers that are not JSON. 401, 402, 403 and `insufficient_quota` open it for
+    `configuration_open_for` seconds; other 4xx are ignored. The time to the first token is the latency.
+
+    Args:
+        client: An `OpenAI` or `AsyncOpenAI` client (Azure's included), before its first request.
+        options: `breaker`, `key` (see `by_model`), `settings` (default: `presets.llm_service()`), `registry`, `name`,
+            `max_breakers`, `count_retries`, `idle_timeout`, `configuration_open_for`; see
+            `recloser.integrations._sdk.LlmOptions`.
+
+    Raises:
+        TypeError: It is not such a client.
+        ValueError: It is protected already.
+        SettingsError: An option was refused.
+        DuplicateBreakerError: The breakers of this name exist with other settings.
+    """
+    return _sdk.protect(client, _DIALECT, **options)

@@ -1,0 +1,34 @@
+"""A breaker around a redis-py client, sync or async: `protect(client, breaker)`. Needs `recloser[redis]`.
+
+Each command and each pipeline is a call. It fails when the server cannot be reached, is too slow, or cannot serve
+(loading, read-only, out of memory); a missing key, a wrong type or a lost WATCH is an answer.
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from redis import Redis, exceptions
+from redis.asyncio import Redis as AsyncRedis
+
+from recloser.breaker import CircuitBreaker
+from recloser.integrations import _redis
+
+__all__ = ["protect"]
+
+C = TypeVar("C", bound="Redis | AsyncRedis")
+
+judge = _redis.judge_with(exceptions)
+
+
+def protect(client: C, breaker: CircuitBreaker) -> C:
+    """Let every command and every pipeline of this client ask the breaker first.
+
+    A rejection raises `CircuitOpenError`. The client's own retries are part of one call. Waiting for a connection of a
+    pool that is used up does not count. Publish/subscribe has connections of its own and is not protected. Protect a
+    client once.
+
+    Returns:
+        The same client.
+    """
+    return _redis.protect(client, breaker, judge)
