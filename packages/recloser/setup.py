@@ -1,5 +1,7 @@
 """The compiled kernel. It is optional: where it cannot be built, the pure-Python kernel is used."""
 
+import glob
+
 from setuptools import Extension, setup
 
 KERNEL = "src/recloser/kernel"
@@ -9,7 +11,7 @@ setup(
         Extension(
             "recloser.kernel._kernel",
             [f"{KERNEL}/_kernel.c"],
-            depends=[f"{KERNEL}/{name}.h" for name in ("common", "window", "counters", "protected", "call")],
+            depends=sorted(glob.glob(f"{KERNEL}/*.h")),
             optional=True,
         )
     ]

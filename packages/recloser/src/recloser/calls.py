@@ -19,6 +19,9 @@ from recloser.outcomes import classify_exception
 from recloser.permits import Permit, hot_permit, take_permit
 from recloser.tickets import Ticket
 
+_PLAIN = frozenset({type(None), bool, int, float, str, bytes, list, tuple, dict, set})
+"""Types known to be no awaitables: `hasattr` takes long to say no."""
+
 _SPECIAL = inspect.CO_COROUTINE | inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
 
 
@@ -94,7 +97,7 @@ def _function(controller: Controller, fn: Callable[..., Any]) -> Callable[..., A
         except BaseException as exc:
             hot_permit(controller, generation, started).settle(exc)
             raise
-        if kernel.judges_results or hasattr(type(result), "__await__"):
+        if kernel.judges_results or (type(result) not in _PLAIN and hasattr(type(result), "__await__")):
             return _returned(hot_permit(controller, generation, started), result)
         leave(generation, started)
         return result

@@ -91,6 +91,8 @@ class Controller:
             CircuitOpenError: It was refused.
         """
         machine = self._machine
+        if self.kernel.refusing is not None:
+            self._refuse()
         while True:
             with self.lock:
                 if self.kernel.has_abandoned:
@@ -111,6 +113,17 @@ class Controller:
         if isinstance(decision, Ticket):
             return decision
         raise CircuitOpenError(self.name, str(decision.state), decision.retry_after, last_failure, decision.reason)
+
+    def _refuse(self) -> None:
+        # What machine.admit would come to, as long as the kernel may say so by itself. The compiled one does it in C.
+        kernel = self.kernel
+        with self.lock:
+            reason, left = kernel.refusing, kernel.open_until - self.now()
+            if reason is None or left <= 0 or kernel.has_abandoned:
+                return
+            kernel.count_rejection(reason)
+            last_failure = kernel.last_failure
+        raise CircuitOpenError(self.name, "open", None if reason == "forced_open" else left, last_failure, reason)
 
     def settle(self, ticket: Ticket, verdict: Verdict) -> bool:
         """Settle a call; False when it was settled before."""

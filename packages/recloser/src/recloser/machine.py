@@ -352,7 +352,7 @@ class Machine:
         self.kernel.refusing = self._standing_refusal()
 
     def _standing_refusal(self) -> str | None:
-        if self.state is not State.OPEN or self._unannounced is not None or self.rejections_observed:
+        if self.state is not State.OPEN or self._unannounced is not None or self.observed or self.rejections_observed:
             return None
         return _STANDING_REFUSALS.get(self.control)
 

@@ -29,8 +29,8 @@ class Window(Protocol):
         """Add one call and return its token."""
         ...
 
-    def succeed(self, now: float) -> None:
-        """Add one call that succeeded in time: `record(False, False, now)`, faster."""
+    def succeed(self, now: float) -> int:
+        """Add one call that succeeded in time: `record(False, False, now)`, faster; whether any is not like it."""
         ...
 
     def amend_failure(self, token: int, now: float) -> None:
@@ -71,15 +71,16 @@ class CountRing:
         self._total = token + 1
         return token
 
-    def succeed(self, now: float) -> None:
-        """Add one call that succeeded in time."""
+    def succeed(self, now: float) -> int:
+        """Add one call that succeeded in time; whether there is one in the window that did not."""
         if self.failures or self.slow:
             self.record(False, False, now)
-            return
+            return self.failures or self.slow
         # All bytes in use are zero, and so are those to come: only the place moves on.
         self._total += 1
         if self.calls < self._size:
             self.calls += 1
+        return 0
 
     def amend_failure(self, token: int, now: float) -> None:
         """Turn the call of `token` into a failure, unless it has left the window."""
@@ -150,12 +151,13 @@ class BucketRing:
         self.failures += failures
         self.slow += slow
 
-    def succeed(self, now: float) -> None:
-        """Add one call that succeeded in time."""
+    def succeed(self, now: float) -> int:
+        """Add one call that succeeded in time; whether there is one in the window that did not."""
         self.advance(now)
         assert self._epoch is not None
         self._buckets[self._epoch % len(self._buckets)][0] += 1
         self.calls += 1
+        return self.failures or self.slow
 
     def amend_failure(self, token: int, now: float) -> None:
         """Turn one call of bucket `token` into a failure, unless the bucket has left the window."""

@@ -5,6 +5,7 @@ from collections.abc import Callable, Generator
 from typing import Any
 
 from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from packages.recloser.tests.kernel.twins import needs_compiled, python_breaker, python_protected
 from packages.recloser.tests.support import Boom
@@ -76,19 +77,26 @@ class Twin:
             cause = type(exc.__context__) if not isinstance(exc, CircuitOpenError) else None
             return type(exc).__name__.removeprefix("_"), rest, cause
 
-    def tell(self, seconds: float, ending: str) -> None:
-        self.seconds, self.ending = seconds, ending
-
     def sleep(self, seconds: float) -> None:
         self.clock.advance(seconds)
 
-    def call(self, *args: Any) -> Any:
+    def call(self, seconds: float, ending: str, *args: Any) -> Any:
+        self.seconds, self.ending = seconds, ending
         return self.function(*args, key=len(args))
 
-    def start(self) -> None:
-        self.pending.append(self.coroutine_function(1, key=2))
+    def run(self, seconds: float, ending: str) -> Any:
+        call = self.coroutine_function()
+        self.seconds, self.ending = seconds, ending
+        call.send(None)
+        call.send(None)
+        return call.send(None)
 
-    def send(self, which: int, value: Any) -> Any:
+    def start(self) -> Any:
+        self.pending.append(self.coroutine_function(1, key=2))
+        return self.pending[-1].send(None)
+
+    def send(self, which: int, value: Any, seconds: float, ending: str) -> Any:
+        self.seconds, self.ending = seconds, ending
         return self._one(which).send(value)
 
     def throw(self, which: int, exc: str) -> Any:
@@ -124,14 +132,19 @@ _EXCEPTIONS: dict[str, type[BaseException]] = {
 }
 which = st.integers(0, 4)
 times = st.sampled_from([0.0, 0.0, 0.5, 1.0, 2.5, 6.0])
+endings = st.sampled_from(["ok", "ok", "boom", "boom", "boom", "key", "interrupt", "bad"])
 step = st.one_of(
-    st.tuples(st.just("tell"), times, st.sampled_from(["ok", "boom", "boom", "key", "interrupt", "bad"])),
     st.tuples(st.just("sleep"), times),
-    st.tuples(st.just("call")),
-    st.tuples(st.just("call"), st.integers()),
+    st.tuples(st.just("call"), times, endings),
+    st.tuples(st.just("call"), times, endings),
+    st.tuples(st.just("call"), times, endings, st.integers()),
+    st.tuples(st.just("run"), times, endings),
+    st.tuples(st.just("run"), times, endings),
     st.tuples(st.just("start")),
-    st.tuples(st.just("send"), which, st.sampled_from([None, None, None, "value"])),
-    st.tuples(st.just("send"), which, st.none()),
+    st.tuples(st.just("start")),
+    st.tuples(st.just("send"), which, st.sampled_from([None, None, None, "value"]), times, endings),
+    st.tuples(st.just("send"), which, st.none(), times, endings),
+    st.tuples(st.just("send"), which, st.none(), times, endings),
     st.tuples(st.just("throw"), which, st.sampled_from(list(_EXCEPTIONS))),
     st.tuples(st.just("close"), which),
     st.tuples(st.just("drop"), which),
@@ -141,10 +154,11 @@ step = st.one_of(
 )
 
 
-@given(SETTINGS, st.lists(step, max_size=40))
-def test_same_calls_same_outcomes(settings: Settings, steps: list[tuple[Any, ...]]) -> None:
-    native = Twin(CircuitBreaker, lambda breaker, fn: breaker(fn), settings)
-    python = Twin(python_breaker, python_protected, settings)
+@given(SETTINGS, st.lists(step, min_size=8, max_size=40))
+@hypothesis_settings(max_examples=200)
+def test_same_calls_same_outcomes(chosen: Settings, steps: list[tuple[Any, ...]]) -> None:
+    native = Twin(CircuitBreaker, lambda breaker, fn: breaker(fn), chosen)
+    python = Twin(python_breaker, python_protected, chosen)
     for name, *values in steps:
         assert native.do(name, *values) == python.do(name, *values), name
         assert native.seen() == python.seen(), name

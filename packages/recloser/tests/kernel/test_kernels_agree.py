@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from recloser import CountWindow, Outcome, Settings, TimeWindow
@@ -170,6 +171,34 @@ def test_same_life_same_numbers(settings: Settings, now: float, steps: list[tupl
     for name, *values in steps:
         assert native.take(name, *values) == python.take(name, *values), name
         assert native.seen() == python.seen(), name
+
+
+@given(
+    windows,
+    windows,
+    st.lists(st.tuples(st.sampled_from([0.0, 0.1, 1.0, 7.0]), flags, flags), min_size=4, max_size=40),
+    st.floats(0, 9),
+)
+@hypothesis_settings(max_examples=300)
+def test_window_of_another_shape_keeps_the_same(
+    old: CountWindow | TimeWindow,
+    new: CountWindow | TimeWindow,
+    calls: list[tuple[float, bool, bool]],
+    later: float,
+) -> None:
+    first, second = (Settings(window=window, failure_rate_threshold=1.0, minimum_calls=1) for window in (old, new))
+    lives = [Life(PythonKernel, first, 50.0), Life(NativeKernel, first, 50.0)]
+    for life in lives:
+        for seconds, failure, slow in calls:
+            life.do_sleep(seconds)
+            life.do_record(failure, slow)
+        life.do_sleep(later)
+        life.do_reconfigure(second)
+    for _ in range(12):  # what is kept leaves in the same order
+        assert lives[0].seen() == lives[1].seen()
+        for life in lives:
+            life.do_sleep(1.0)
+            life.do_record(False, False)
 
 
 def test_subclass_of_str_is_kept_as_plain_text() -> None:

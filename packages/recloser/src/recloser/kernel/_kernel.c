@@ -1,15 +1,18 @@
 /* The compiled kernel: the same behaviour as python.py, and the calls of functions and coroutine functions around it.
  *
- *   window.h     the sliding windows
- *   counters.h   Kernel: counters, histogram, window and rules of one breaker
- *   protected.h  Protected: a function that asks the breaker first
- *   call.h       Call: one call of a protected coroutine function
- *   common.h     compatibility, locking, the clock, the state of the module
+ *   common.h       compatibility, locking, the clock, the state of the module
+ *   window.h       the sliding windows
+ *   counters.h     counters, histogram, window and rules of one breaker, and the hot path
+ *   kernel_type.h  Kernel: the same as a Python object
+ *   protected.h    Protected: a function that asks the breaker first
+ *   call.h         Call: one call of a protected coroutine function
+ *   stop.h         how such a call ends
  *
  * No static types and no static state: each interpreter has its own module. See docs/explanation/kernel.md.
  */
 #include "common.h"
 #include "counters.h"
+#include "kernel_type.h"
 #include "protected.h"
 #include "call.h"
 

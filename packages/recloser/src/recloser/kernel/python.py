@@ -28,6 +28,7 @@ RATE_NEVER = 2.0
 """A threshold that no rate reaches: they are 1 at most."""
 
 _NEVER = math.inf
+_FIRST_BOUND = BUCKET_BOUNDS[0]
 _SUCCESS = Outcome.SUCCESS
 
 
@@ -149,12 +150,10 @@ class Kernel:
         """
         self.hot_calls.pop()
         self.counts[_SUCCESS] += 1
-        self.histogram[bisect_left(BUCKET_BOUNDS, duration)] += 1
+        self.histogram[bisect_left(BUCKET_BOUNDS, duration) if duration > _FIRST_BOUND else 0] += 1
         self.duration_sum += duration
         self.consecutive_failures = 0
-        window = self.window
-        window.succeed(now)
-        return self.broken_rule() if window.failures or window.slow else None
+        return self.broken_rule() if self.window.succeed(now) else None
 
     def count(self, outcome: Outcome, duration: float) -> None:
         """Count a call that ended, and its duration in seconds if it says something about the dependency."""
