@@ -25,6 +25,9 @@ from recloser.recovery import Opening
 from recloser.settings import Settings
 from recloser.tickets import Refusal, Settled, Ticket
 
+_NOTHING, _REJECTIONS, _CALLS = range(3)
+"""What listeners want to see each of; who sees calls keeps rejections off the short way too."""
+
 _NO_TRANSITIONS: Mapping[tuple[State, State], int] = MappingProxyType({})
 
 _STANDING_REFUSALS = {Control.AUTOMATIC: "open", Control.FORCED_OPEN: "forced_open"}
@@ -55,7 +58,6 @@ class Machine:
         "kernel",
         "observed",
         "observed_rejections",
-        "rejections_observed",
         "settings",
         "state",
         "successes",
@@ -71,8 +73,7 @@ class Machine:
         self.generation = 0
         self.attempt = 0
         self.successes = 0
-        self.observed = False
-        self.rejections_observed = False
+        self.observed = _NOTHING
         self.changed_at = now
         self.observed_rejections = 0
         self.transitions: Mapping[tuple[State, State], int] = _NO_TRANSITIONS
@@ -345,21 +346,20 @@ class Machine:
         hot = (
             self.state is State.CLOSED
             and self.control in (Control.AUTOMATIC, Control.OBSERVE_ONLY)
-            and not self.observed
+            and self.observed < _CALLS
             and not self.settings.count_in_flight_slow_calls
         )
         self.kernel.hot_generation = self.generation if hot else -1
         self.kernel.refusing = self._standing_refusal()
 
     def _standing_refusal(self) -> str | None:
-        if self.state is not State.OPEN or self._unannounced is not None or self.observed or self.rejections_observed:
+        if self.state is not State.OPEN or self._unannounced is not None or self.observed > _NOTHING:
             return None
         return _STANDING_REFUSALS.get(self.control)
 
     def observe(self, calls: bool, rejections: bool) -> None:
         """Whether a listener wants to know of every call, or rejection, so that none may take the short way."""
-        self.observed = calls
-        self.rejections_observed = rejections
+        self.observed = _CALLS if calls else _REJECTIONS if rejections else _NOTHING
         self._choose_path()
 
     def _announce(self) -> None:

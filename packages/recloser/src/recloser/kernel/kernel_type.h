@@ -54,7 +54,7 @@ static void
 kernel_dealloc(Kernel *self)
 {
     PyTypeObject *type = Py_TYPE(self);
-    PyMem_Free(window_cells(&self->window));
+    PyMem_Free(self->window.cells);
     Py_XDECREF(self->abandoned);
     Py_XDECREF(self->last_failure);
     type->tp_free(self);
@@ -101,7 +101,7 @@ kernel_set_window(Kernel *self, PyObject *args)
     if (!PyArg_ParseTuple(args, "dId:set_window", &width, &size, &now)) {
         return NULL;
     }
-    if (size == 0 || !(width >= 0.0) || size > 100000000u) {
+    if (size == 0 || !(width >= 0.0) || size > 1000000u) {
         PyErr_Format(PyExc_ValueError, "a window of %u cells", size);
         return NULL;
     }
@@ -114,7 +114,7 @@ kernel_set_window(Kernel *self, PyObject *args)
     self->window = fresh;
     fresh = old;
     END_ATOMIC()
-    PyMem_Free(window_cells(&fresh));
+    PyMem_Free(fresh.cells);
     Py_RETURN_NONE;
 }
 

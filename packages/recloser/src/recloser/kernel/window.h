@@ -26,18 +26,22 @@ typedef struct {
 
 /* Most breakers have a count window: what only the other kind needs lies with its cells. */
 typedef struct {
-    uint8_t *bits;    /* count window: four calls per byte; NULL for a time window */
-    Timed *timed;     /* time window; NULL for a count window */
+    union {
+        uint8_t *bits;         /* count window: four calls per byte */
+        Timed *timed;          /* time window */
+        void *cells;
+    };
     int64_t calls, failures, slow;
-    int64_t position; /* count window: calls ever recorded; time window: epoch of the current bucket */
-    uint32_t size;    /* calls or buckets */
-    uint32_t place;   /* cell of the next call, or of the current bucket */
+    int64_t position;          /* count window: calls ever recorded; time window: epoch of the current bucket */
+    uint32_t size;             /* calls or buckets */
+    uint32_t place : 31;       /* cell of the next call, or of the current bucket; size is at most 1,000,000 */
+    uint32_t is_timed : 1;
 } Window;
 
 static inline int
 window_is_timed(const Window *window)
 {
-    return window->timed != NULL;
+    return window->is_timed;
 }
 
 static size_t
@@ -70,20 +74,13 @@ window_init(Window *window, double width, uint32_t size, void *(*allocate)(size_
         return -1;
     }
     window->size = size;
-    window->bits = width > 0.0 ? NULL : cells;
-    window->timed = width > 0.0 ? cells : NULL;
-    if (width > 0.0) {
+    window->cells = cells;
+    window->is_timed = width > 0.0;
+    if (window->is_timed) {
         window->timed->width = width;
     }
     window_clear(window);
     return 0;
-}
-
-/* The memory that window_init allocated. */
-static inline void *
-window_cells(const Window *window)
-{
-    return window_is_timed(window) ? (void *)window->timed : (void *)window->bits;
 }
 
 /* ---- count window ---- */
