@@ -39,11 +39,12 @@ serve: $(VENV)/.run ## Install what is needed and run the incident manager on ht
 	$(BIN)/incident-manager serve --port $(PORT) --data-dir $(DATA_DIR) $(if $(CONFIG),--config $(CONFIG))
 
 test: $(VENV)/.dev ## Install what the tests need, real servers included, and run all tests
-	$(BIN)/python -m pytest -n auto --dist loadfile $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n auto --dist worksteal $(PYTEST_ARGS)
 	$(MAKE) --no-print-directory test-python-kernel
 
 test-python-kernel: $(VENV)/.dev ## Run the library's tests on the kernel in pure Python
-	RECLOSER_KERNEL=python $(BIN)/python -m pytest -n auto --dist loadfile -q packages/recloser/tests --ignore packages/recloser/tests/config $(PYTEST_ARGS)
+	RECLOSER_KERNEL=python $(BIN)/python -m pytest -n auto --dist worksteal $(foreach part,config integrations typing,--ignore packages/recloser/tests/$(part)) \
+	  packages/recloser/tests $(PYTEST_ARGS)
 
 test-native: $(VENV)/.dev ## Compile the kernel strictly for every CPython at hand; run its tests under the sanitizers
 	$(BIN)/python testing/native.py $(PYTEST_ARGS)
