@@ -1,0 +1,17 @@
+"""Settings: one file and the environment, checked as a whole before anything starts."""
+
+from incident_manager.settings.destinations import DestinationSettings, SlackDestination, WebhookDestination
+from incident_manager.settings.load import CONFIG_VARIABLE, load_settings
+from incident_manager.settings.notifications import DispatcherSettings, RouteSettings
+from incident_manager.settings.settings import Settings
+
+__all__ = [
+    "CONFIG_VARIABLE",
+    "DestinationSettings",
+    "DispatcherSettings",
+    "RouteSettings",
+    "Settings",
+    "SlackDestination",
+    "WebhookDestination",
+    "load_settings",
+]

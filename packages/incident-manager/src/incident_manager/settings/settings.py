@@ -1,0 +1,103 @@
+"""Everything that can be set."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from incident_manager.protection import UnknownBreakerNameError, breaker_table
+from incident_manager.settings.destinations import DestinationSettings
+from incident_manager.settings.notifications import DispatcherSettings, RouteSettings
+from incident_manager.settings.section import located
+from recloser import SettingsError
+
+ENV_PREFIX = "INCIDENT_MANAGER_"
+"""Of every environment variable that is a setting."""
+
+_DESTINATION_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+
+
+class Settings(BaseSettings):
+    """Everything that can be set. Made by `load_settings`, or directly in tests: the environment is not read then."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX,
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
+    )
+
+    host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
+    """Address to listen on."""
+    port: Annotated[int, Field(ge=0, le=65535)] = 8080
+    """Port to listen on; 0 takes a free one."""
+    data_dir: Path = Path("data")
+    """Folder of the embedded database."""
+    database_url: SecretStr | None = None
+    """SQLAlchemy URL; None for SQLite in `data_dir`."""
+    destinations: dict[str, DestinationSettings] = {}
+    """Who can be told, by name."""
+    routes: tuple[RouteSettings, ...] | None = None
+    """Who is told what; None tells every destination everything."""
+    breakers: dict[str, dict[str, Any]] = {}
+    """Changes to the circuit breakers: `database`, and `notify:<destination>` for each destination."""
+    dispatcher: DispatcherSettings = DispatcherSettings()
+
+    @property
+    def store_url(self) -> str:
+        """SQLAlchemy URL of the store. May hold a password."""
+        if self.database_url is not None:
+            return self.database_url.get_secret_value()
+        return f"sqlite+aiosqlite:///{(self.data_dir / 'incidents.db').absolute()}"
+
+    @field_validator("destinations")
+    @classmethod
+    def _check_names(cls, value: dict[str, Any]) -> dict[str, Any]:
+        for name in value:
+            if not _DESTINATION_NAME.fullmatch(name):
+                raise located([name], name, "must be 1 to 63 of a-z, 0-9, '.', '_' and '-', not a mark first")
+        return value
+
+    @field_validator("routes")
+    @classmethod
+    def _check_routes(
+        cls, value: tuple[RouteSettings, ...] | None, info: ValidationInfo
+    ) -> tuple[RouteSettings, ...] | None:
+        known = info.data.get("destinations")
+        for index, route in enumerate(value or ()):
+            for position, name in enumerate(route.destinations):
+                if known is not None and name not in known:
+                    there = ", ".join(known) or "none"
+                    rule = f"must be the name of a destination; there are: {there}"
+                    raise located([index, "destinations", position], name, rule)
+        return value
+
+    @field_validator("breakers")
+    @classmethod
+    def _check_breakers(cls, value: dict[str, dict[str, Any]], info: ValidationInfo) -> dict[str, dict[str, Any]]:
+        destinations = info.data.get("destinations")
+        for name, changes in value.items() if destinations is not None else ():
+            try:
+                breaker_table(destinations or (), {name: changes})
+            except UnknownBreakerNameError as exc:
+                raise located([name], name, exc.rule) from None
+            except SettingsError as exc:
+                raise located([name, *exc.field.split(".")], exc.value, exc.rule) from None
+        return value
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Only what is passed: `load_settings` joins the sources itself, to say where a wrong value came from."""
+        return (init_settings,)
