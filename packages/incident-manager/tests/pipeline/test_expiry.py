@@ -146,6 +146,6 @@ async def test_it_looks_by_itself_until_it_is_stopped(
     clock.advance(240)
     expiry.start()
     async with asyncio.timeout(30):
-        while (await incidents(store))[0].status.is_open:
+        while (await incidents(store))[0].status.is_open:  # noqa: ASYNC110 - the state is in the database
             await asyncio.sleep(0)
     await expiry.stop()
