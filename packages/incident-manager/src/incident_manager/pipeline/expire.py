@@ -52,6 +52,7 @@ class Expiry:
         self._on_enqueued = on_enqueued
         self._stopping = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._store_away = False
         self._reachable_since = self._last_look = clock.monotonic()
 
     def start(self) -> None:
@@ -86,12 +87,15 @@ class Expiry:
         self._last_look = now
         try:
             due = await self._store.read(lambda unit: unit.find_expired(self._now(), limit=1))
+            self._store_away = False
             if not due or now - self._reachable_since < self._grace:
                 return 0
             return await self._resolve_all()
         except StoreUnavailableError as error:
             self._reachable_since = now
-            logger.warning("expired incidents are not looked for: %s", error)
+            if not self._store_away:
+                logger.warning("incidents do not expire for now: %s", error)
+            self._store_away = True
             return 0
 
     async def _resolve_all(self) -> int:

@@ -51,7 +51,7 @@ _TIMELINE = select(timeline).where(timeline.c.incident_id == bindparam("incident
 _ALERTS = (
     select(alerts)
     .where(alerts.c.incident_id == bindparam("incident_id"))
-    .order_by(alerts.c.id.desc())
+    .order_by(alerts.c.received_at.desc(), alerts.c.id.desc())
     .limit(bindparam("most"))
 )
 _DELIVERIES = select(outbox).where(outbox.c.incident_id == bindparam("incident_id")).order_by(outbox.c.sequence)
