@@ -3,7 +3,10 @@
 import os
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
+
+import pytest
 
 FETCHED = Path(sys.prefix) / "servers/usr/bin"
 """Where `make test` has `fetch-programs.sh` put what the system does not have."""
@@ -29,3 +32,17 @@ def find_program(variable: str, *names: str) -> Path:
         f"none of {', '.join(names)} in {places}; install it, name its folder in {variable}, or run "
         f"testing/servers/fetch-programs.sh {Path(sys.prefix) / 'servers'} where apt-get is"
     )
+
+
+def require(*programs: Callable[[], Path]) -> None:
+    """Skip the test, or the tests of the fixture, where one of the programs is missing.
+
+    In CI they fail instead: there nobody would notice that they never run.
+    """
+    try:
+        for find in programs:
+            find()
+    except ProgramMissingError as error:
+        if os.environ.get("CI"):
+            pytest.fail(str(error))
+        pytest.skip(str(error))

@@ -1,13 +1,12 @@
 """The service in a process of its own, and real senders: programs and client libraries that others wrote."""
 
-import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx2
 import pytest
-from testing.servers import ProgramMissingError
 from testing.servers.alertmanager import alertmanager_binary, amtool_binary
+from testing.servers.programs import require
 from testing.servers.prometheus import prometheus_binary
 from testing.service import IncidentManager, eventually
 
@@ -50,12 +49,5 @@ def becomes(incidents: Callable[[str], list[dict[str, Any]]]) -> Callable[[str, 
 
 @pytest.fixture(scope="session")
 def prometheus_programs() -> None:
-    """Skips the test where Prometheus or Alertmanager is missing; in CI it fails, since nobody would notice."""
-    try:
-        prometheus_binary()
-        alertmanager_binary()
-        amtool_binary()
-    except ProgramMissingError as error:
-        if os.environ.get("CI"):
-            pytest.fail(str(error))
-        pytest.skip(str(error))
+    """For tests that run Prometheus and Alertmanager."""
+    require(prometheus_binary, alertmanager_binary, amtool_binary)
