@@ -128,6 +128,7 @@ def test_source_and_id_make_the_same_alert_of_the_same_event() -> None:
         ("application/json", b'{"title": "Full", "free": 0}', "", '{"free":0,"title":"Full"}'),
         (None, b'{"free": 0}', "", '{"free":0}'),
         ("application/json", b"{not json", "{not json", None),
+        ("application/json", b'{"a": 1, "a": 2}', '{"a": 1, "a": 2}', None),
         ("application/json", b'"half \\ud800"', '"half \\ud800"', None),
         ("text/plain", "97 % größer".encode(), "97 % größer", None),
         ("image/png", b"\x89PNG", "iVBORw==", None),

@@ -149,13 +149,21 @@ def _is_json(content_type: str | None) -> bool:
 
 
 def _json_or_text(text: str) -> Any:
-    """Return the value of a JSON text, or the text if it is not one that can be kept."""
+    """Return the value of a JSON text, or the text if it is not one that can be kept whole."""
     try:
-        value = json.loads(text)
+        value = json.loads(text, object_pairs_hook=_once)
         as_text(value).encode()
     except (ValueError, RecursionError):
         return text
     return text if "\\u0000" in text else value
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Make an object of members that have different names. Raises ValueError."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a key occurs twice")
+    return found
 
 
 def _extensions(event: CloudEvent, prefix: str) -> dict[str, str]:
