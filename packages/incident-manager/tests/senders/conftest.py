@@ -13,8 +13,8 @@ from testing.service import IncidentManager, eventually
 
 @pytest.fixture(scope="module")
 def service() -> Iterator[IncidentManager]:
-    """``incident-manager serve``, which gives senders little time to repeat what still holds."""
-    with IncidentManager({"ingest": {"resolve_timeout": 2.0}}) as service:
+    """``incident-manager serve``."""
+    with IncidentManager() as service:
         yield service
 
 
