@@ -39,6 +39,7 @@ serve: $(VENV)/.run ## Install what is needed and run the incident manager on ht
 	$(BIN)/incident-manager serve --port $(PORT) --data-dir $(DATA_DIR) $(if $(CONFIG),--config $(CONFIG))
 
 test: $(VENV)/.dev ## Install what the tests need, real servers included, and run all tests
+	@testing/servers/fetch-programs.sh $(VENV)/servers
 	$(BIN)/python -m pytest -n auto --dist worksteal $(PYTEST_ARGS)
 	$(MAKE) --no-print-directory test-python-kernel
 

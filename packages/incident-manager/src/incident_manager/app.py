@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
-from incident_manager.api import alerts, circuit_breakers, health, incidents, ingest
+from incident_manager.api import alerts, circuit_breakers, cloudevents, health, incidents, ingest, pagerduty, sentinel
 from incident_manager.api.errors import install_error_handlers
 from incident_manager.api.limits import BodyLimit
 from incident_manager.api.openapi import install_openapi
@@ -18,6 +18,7 @@ from incident_manager.domain.errors import IncidentManagerError
 from incident_manager.notify.dispatcher import Dispatcher
 from incident_manager.notify.factory import build_destinations, build_policy, build_router
 from incident_manager.pipeline.actions import IncidentActions
+from incident_manager.pipeline.expire import Expiry
 from incident_manager.pipeline.process import AlertPipeline
 from incident_manager.protection import DATABASE, breaker_table, build_registry
 from incident_manager.settings import Settings
@@ -59,7 +60,7 @@ def create_app(settings: Settings, *, clock: Clock | None = None) -> FastAPI:
             raise
 
     app = FastAPI(title="LLM Incident Manager", version=health.VERSION, description=DESCRIPTION, lifespan=lifespan)
-    for module in (alerts, ingest, incidents, circuit_breakers, health):
+    for module in (alerts, ingest, pagerduty, cloudevents, sentinel, incidents, circuit_breakers, health):
         app.include_router(module.router)
     install_error_handlers(app)
     install_openapi(app)
@@ -84,6 +85,8 @@ async def _running(settings: Settings, clock: Clock) -> AsyncIterator[Services]:
         dispatcher = Dispatcher(store.outbox, destinations, clock=clock, policy=build_policy(settings.dispatcher))
         router = build_router(settings)
         await dispatcher.start()
+        expiry = Expiry(store, router, clock, grace=settings.ingest.resolve_timeout, on_enqueued=dispatcher.wake)
+        expiry.start()
         try:
             yield Services(
                 clock=clock,
@@ -93,8 +96,10 @@ async def _running(settings: Settings, clock: Clock) -> AsyncIterator[Services]:
                 pipeline=AlertPipeline(store, router, clock, on_enqueued=dispatcher.wake),
                 dispatcher=dispatcher,
                 actions=IncidentActions(store, router, clock, on_enqueued=dispatcher.wake),
+                ingest=settings.ingest,
             )
         finally:
+            await expiry.stop()
             await dispatcher.stop()
     finally:
         await store.close()

@@ -6,6 +6,7 @@ from incident_manager.api.schemas import ErrorAnswer
 
 _MEANING = {
     400: "The body is not JSON.",
+    401: "The signature is missing, or is not the one of this body and our secret.",
     404: "There is none of this name or id.",
     409: "The incident's status or version does not allow it.",
     413: "The body is too large.",

@@ -63,7 +63,7 @@ class AcceptedAlert(Model):
 
     alert_id: str
     incident_id: str | None = Field(description="The incident it belongs to; null when there is none.")
-    action: Literal["opened", "updated", "resolved", "ignored"]
+    action: Literal["opened", "updated", "acknowledged", "resolved", "ignored"]
 
 
 class AcceptedAlerts(Model):
@@ -100,6 +100,9 @@ class IncidentOut(Model):
     resolved_at: datetime | None
     resolved_by: str | None
     resolution: str | None
+    expires_at: datetime | None = Field(
+        description="When it counts as over unless its sender repeats the alert; null if the sender tells the end."
+    )
 
 
 class TimelineOut(Model):

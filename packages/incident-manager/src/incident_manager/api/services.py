@@ -13,6 +13,7 @@ from incident_manager.domain.alert import Alert
 from incident_manager.notify.dispatcher import Dispatcher
 from incident_manager.pipeline.actions import IncidentActions
 from incident_manager.pipeline.process import AlertPipeline
+from incident_manager.settings import IngestSettings
 from incident_manager.store.database import Store
 from recloser import Clock, Registry
 
@@ -28,6 +29,7 @@ class Services:
     pipeline: AlertPipeline
     dispatcher: Dispatcher
     actions: IncidentActions
+    ingest: IngestSettings
 
     def now(self) -> datetime:
         """The time, in UTC."""

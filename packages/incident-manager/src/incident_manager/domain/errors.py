@@ -90,6 +90,13 @@ class DuplicateOpenIncidentError(IncidentManagerError):
         super().__init__(f"an open incident with the fingerprint {fingerprint} exists already")
 
 
+class DuplicateAlertError(IncidentManagerError):
+    """Another transaction stored an alert of the same id first; run the work again."""
+
+    def __init__(self) -> None:
+        super().__init__("an alert of one of these ids exists already")
+
+
 class StoreUnavailableError(IncidentManagerError):
     """The database cannot be used now; nothing of the attempted work was stored.
 

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from incident_manager.domain.alert import Alert
-from incident_manager.domain.errors import DuplicateOpenIncidentError
+from incident_manager.domain.errors import DuplicateAlertError, DuplicateOpenIncidentError
+from incident_manager.domain.ids import is_event_id
 from incident_manager.pipeline import persist
 from incident_manager.pipeline.coalesce import Coalescer
 from incident_manager.pipeline.correlate import Accepted, Correlation
@@ -68,18 +69,20 @@ class AlertPipeline:
             try:
                 outcomes, enqueued = await self._store.run(lambda unit: self._work(unit, requests))
                 break
-            except DuplicateOpenIncidentError:
-                # Another process opened the incident between our look-up and our insert; the next look-up finds it.
+            except (DuplicateOpenIncidentError, DuplicateAlertError) as error:
+                # Another process stored it between our look-up and our insert; the next look-up finds it.
                 if attempt == ATTEMPTS:
                     raise
-                logger.info("another process opened an incident at the same moment; looking again")
+                logger.info("another process was faster, looking again: %s", error)
         if enqueued:
             self._on_enqueued()
         return outcomes
 
     async def _work(self, unit: UnitOfWork, requests: Sequence[Sequence[Alert]]) -> tuple[list[list[Accepted]], int]:
         fingerprints = {alert.fingerprint for alerts in requests for alert in alerts}
-        correlation = Correlation.starting_from(await unit.find_all_open(fingerprints))
+        events = [alert.id for alerts in requests for alert in alerts if is_event_id(alert.id)]
+        open_incidents = await unit.find_all_open(fingerprints)
+        correlation = Correlation.starting_from(open_incidents, await unit.known_alerts(events))
         outcomes = [_correlate(correlation, alerts) for alerts in requests]
         at = datetime.fromtimestamp(self._clock.time(), UTC)
         return outcomes, await persist.write(unit, correlation, self._router, at)

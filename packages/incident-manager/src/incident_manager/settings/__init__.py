@@ -1,6 +1,7 @@
 """Settings: one file and the environment, checked as a whole before anything starts."""
 
 from incident_manager.settings.destinations import DestinationSettings, SlackDestination, WebhookDestination
+from incident_manager.settings.ingest import IngestSettings
 from incident_manager.settings.load import CONFIG_VARIABLE, load_settings
 from incident_manager.settings.notifications import DispatcherSettings, RouteSettings
 from incident_manager.settings.settings import Settings
@@ -9,6 +10,7 @@ __all__ = [
     "CONFIG_VARIABLE",
     "DestinationSettings",
     "DispatcherSettings",
+    "IngestSettings",
     "RouteSettings",
     "Settings",
     "SlackDestination",

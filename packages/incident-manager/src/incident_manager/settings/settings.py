@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from incident_manager.protection import UnknownBreakerNameError, breaker_table
 from incident_manager.settings.destinations import DestinationSettings
+from incident_manager.settings.ingest import IngestSettings
 from incident_manager.settings.notifications import DispatcherSettings, RouteSettings
 from incident_manager.settings.section import located
 from recloser import SettingsError
@@ -47,6 +48,7 @@ class Settings(BaseSettings):
     breakers: dict[str, dict[str, Any]] = {}
     """Changes to the circuit breakers: `database`, and `notify:<destination>` for each destination."""
     dispatcher: DispatcherSettings = DispatcherSettings()
+    ingest: IngestSettings = IngestSettings()
 
     @property
     def store_url(self) -> str:

@@ -58,6 +58,7 @@ incidents = Table(
     Column("resolved_at", UtcDateTime),
     Column("resolved_by", Text),
     Column("resolution", Text),
+    Column("expires_at", UtcDateTime),
 )
 
 Index("ix_incidents_status_id", incidents.c.status, incidents.c.id)
@@ -68,6 +69,7 @@ Index(
     sqlite_where=IS_OPEN,
     postgresql_where=IS_OPEN,
 )
+Index("ix_incidents_open_expires_at", incidents.c.expires_at, sqlite_where=IS_OPEN, postgresql_where=IS_OPEN)
 
 alerts = Table(
     "alerts",
