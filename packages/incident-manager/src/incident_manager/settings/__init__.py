@@ -1,6 +1,14 @@
 """Settings: one file and the environment, checked as a whole before anything starts."""
 
-from incident_manager.settings.destinations import DestinationSettings, SlackDestination, WebhookDestination
+from incident_manager.settings.destinations import (
+    DestinationSettings,
+    EmailDestination,
+    HttpDestination,
+    PagerDutyDestination,
+    SlackApiDestination,
+    SlackDestination,
+    WebhookDestination,
+)
 from incident_manager.settings.load import CONFIG_VARIABLE, load_settings
 from incident_manager.settings.notifications import DispatcherSettings, RouteSettings
 from incident_manager.settings.settings import Settings
@@ -9,8 +17,12 @@ __all__ = [
     "CONFIG_VARIABLE",
     "DestinationSettings",
     "DispatcherSettings",
+    "EmailDestination",
+    "HttpDestination",
+    "PagerDutyDestination",
     "RouteSettings",
     "Settings",
+    "SlackApiDestination",
     "SlackDestination",
     "WebhookDestination",
     "load_settings",
