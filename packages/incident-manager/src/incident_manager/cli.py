@@ -90,8 +90,8 @@ def send_test_alert(
     out.print(f"{accepted['action']}: alert {accepted['alert_id']}, incident {incident}", highlight=False)
 
 
-@app.command()
-def test_destination(
+@app.command("test-destination")
+def try_destination(
     name: Annotated[str, typer.Argument(help="Name of the destination in the settings.")],
     config: ConfigOption = None,
 ) -> None:
@@ -101,12 +101,12 @@ def test_destination(
     """
     import asyncio
 
-    from incident_manager.notify.trial import try_destination
+    from incident_manager.notify.trial import send_trials
 
     settings = _settings(config)
     if name not in settings.destinations:
         _fail(f"{name}: no such destination; there are: {', '.join(settings.destinations) or 'none'}", 2)
-    results = asyncio.run(try_destination(name, settings))
+    results = asyncio.run(send_trials(name, settings))
     for result in results:
         took = f"after {result.seconds:.2f} s"
         if result.error is not None:

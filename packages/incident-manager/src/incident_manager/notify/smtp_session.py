@@ -28,6 +28,7 @@ from incident_manager.notify.errors import PermanentDeliveryError, TransientDeli
 from incident_manager.notify.ssrf import Resolver, checked_addresses, resolve
 from incident_manager.notify.wording import cut, one_line
 
+_CONNECTING = "connecting"
 _SHOWN = 200
 _UNAVAILABLE = 421
 _HOST_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,252}")
@@ -112,7 +113,9 @@ def _problem(exc: Exception, session: _Session) -> str:
     if isinstance(cause, ssl.SSLError):
         reason = getattr(cause, "verify_message", "") or cause.reason or "the handshake failed"
         return f"no secure connection to {server.host}: {reason}"
-    if isinstance(cause, OSError) or not isinstance(exc, SMTPException):
+    if isinstance(cause, OSError):
+        if session.doing != _CONNECTING:
+            return f"the connection to {server.host} broke while {session.doing}"
         return f"could not connect to {server.host} port {server.port}"
     return f"{server.host} cannot be used for {session.doing}: {session.redacted(exc.message)}"
 
@@ -122,7 +125,7 @@ class _Session:
         self.server = server
         self._client: SMTP | None = None
         self._socket: socket.socket | None = None
-        self.doing = "connecting"
+        self.doing = _CONNECTING
         self.about_the_message = False
         self.all_sent = False
 

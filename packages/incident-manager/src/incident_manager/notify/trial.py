@@ -33,7 +33,7 @@ class Trial:
     warnings: Sequence[str] = ()
 
 
-async def try_destination(name: str, settings: Settings, clock: Clock | None = None) -> list[Trial]:
+async def send_trials(name: str, settings: Settings, clock: Clock | None = None) -> list[Trial]:
     """Send a test notification to a destination once, past its circuit breaker and the outbox.
 
     Where a notification wakes somebody, the end follows right after, so that nothing stays open there.
