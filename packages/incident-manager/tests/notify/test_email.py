@@ -89,10 +89,10 @@ async def test_server_that_cannot_prove_who_it_is_gets_nothing(
     async with MailReceiver(security, server_tls, login=("ada", PASSWORD)) as mail:
         changed: dict[str, Any] = {"host": "other.example.test"} if wrong == "name" else {}
         tls = ssl.create_default_context() if wrong == "authority" else trust
-        sender = notifier(
-            mail, tls=tls, starttls=security == "starttls", username="ada", password=PASSWORD, **changed
-        )
-        with pytest.raises(TransientDeliveryError, match=r"no secure connection to \w+\.example\.test: .*(name|certif)"):
+        sender = notifier(mail, tls=tls, starttls=security == "starttls", username="ada", password=PASSWORD, **changed)
+        with pytest.raises(
+            TransientDeliveryError, match=r"no secure connection to \w+\.example\.test: .*(name|certif)"
+        ):
             await sender.send(make_delivery())
         assert (mail.named, mail.mails) == ([], [])
 

@@ -81,12 +81,19 @@ class MailReceiver:
 
     async def __aenter__(self) -> MailReceiver:
         secured = self._tls if self._security == "tls" else None
-        self._server = await asyncio.get_running_loop().create_server(self._session, "127.0.0.1", self.port, ssl=secured)
+        self._server = await asyncio.get_running_loop().create_server(
+            self._session, "127.0.0.1", self.port, ssl=secured
+        )
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        assert self._server is not None
+        await self.refuse()
+
+    async def refuse(self) -> None:
+        """Close every connection and refuse new ones."""
+        if self._server is None:
+            return
         self._ended.set()
         self._server.close()
         # A session whose STARTTLS failed forgets its transport, and nothing else ends its handler.
@@ -96,6 +103,7 @@ class MailReceiver:
         for handler in handlers:
             handler.cancel()
         await asyncio.gather(*handlers, return_exceptions=True)
+        self._server = None
 
     def _session(self) -> SMTP:
         self.connections += 1
@@ -104,7 +112,7 @@ class MailReceiver:
             more |= {"tls_context": self._tls, "require_starttls": True}
         if self._login is not None:
             more |= {"authenticator": self._authenticate, "auth_required": True}
-        if self._security == "tls":
+        if self._security != "starttls":
             more["auth_require_tls"] = False  # aiosmtpd knows of STARTTLS only
         with warnings.catch_warnings(action="ignore"):
             session = _Session(self, hostname="mail.example.test", loop=asyncio.get_running_loop(), **more)
@@ -112,7 +120,9 @@ class MailReceiver:
         self._sessions.append(session)
         return session
 
-    def _authenticate(self, server: SMTP, session: Session, envelope: Envelope, mechanism: str, data: Any) -> AuthResult:
+    def _authenticate(
+        self, server: SMTP, session: Session, envelope: Envelope, mechanism: str, data: Any
+    ) -> AuthResult:
         assert isinstance(data, LoginPassword)
         given = (data.login.decode(), data.password.decode())
         return AuthResult(success=given == self._login, handled=False)

@@ -19,7 +19,7 @@ from incident_manager.notify.wording import as_text, cut, facts, headline, label
 
 SUBJECT_LIMIT = 200
 DESCRIPTION_LIMIT = 20_000
-VALUE_LIMIT = 2000
+VALUE_LIMIT = 1000
 LABELS_LIMIT = 100
 
 _UTF8 = Charset("utf-8")
@@ -72,7 +72,7 @@ def message_id(id: str, domain: str) -> str:
 
 def text_body(delivery: Delivery) -> str:
     """The part in plain text."""
-    lines = [headline(delivery), ""]
+    lines = [cut(headline(delivery), VALUE_LIMIT), ""]
     description = _description(delivery)
     if description:
         lines += [description, ""]
@@ -85,7 +85,7 @@ def text_body(delivery: Delivery) -> str:
 
 def html_body(delivery: Delivery) -> str:
     """The part in HTML, every value escaped; it loads nothing from elsewhere."""
-    parts = [f"<h2>{html.escape(headline(delivery))}</h2>"]
+    parts = [f"<h2>{html.escape(cut(headline(delivery), VALUE_LIMIT))}</h2>"]
     description = _description(delivery)
     if description:
         parts.append(f'<p style="white-space:pre-wrap">{html.escape(description)}</p>')
@@ -106,18 +106,22 @@ def _table(rows: Iterable[tuple[str, str]]) -> str:
 
 
 def _description(delivery: Delivery) -> str:
-    return cut(printable(as_text(delivery.payload.get("description"))).strip(), DESCRIPTION_LIMIT)
+    return printable(cut(as_text(delivery.payload.get("description")).strip(), DESCRIPTION_LIMIT))
 
 
 def _facts(delivery: Delivery) -> list[tuple[str, str]]:
-    return [(name, cut(one_line(value), VALUE_LIMIT)) for name, value in facts(delivery.payload)]
+    return [(name, _value(value)) for name, value in facts(delivery.payload)]
 
 
 def _labels(delivery: Delivery) -> list[tuple[str, str]]:
     found = labels(delivery.payload)
-    shown = [(cut(one_line(name), VALUE_LIMIT), cut(one_line(value), VALUE_LIMIT)) for name, value in found]
-    more = len(shown) - LABELS_LIMIT
-    return shown if more <= 0 else [*shown[:LABELS_LIMIT], ("…", f"and {more} more")]
+    shown = [(_value(name), _value(value)) for name, value in found[:LABELS_LIMIT]]
+    more = len(found) - LABELS_LIMIT
+    return shown if more <= 0 else [*shown, ("…", f"and {more} more")]
+
+
+def _value(text: str) -> str:
+    return one_line(cut(text, VALUE_LIMIT))
 
 
 def _part(text: str, subtype: str) -> MIMEText:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +11,9 @@ from incident_manager.domain.severity import Severity
 
 UNTITLED = "Incident without a title"
 
+# C0, DEL and C1; the separators U+2028 and U+2029, which some receivers take for line ends; and the marks that change
+# the direction of what follows, with which one text can be made to look like another.
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 _VERBS = {
     NotificationEvent.TRIGGERED: "",
     NotificationEvent.ACKNOWLEDGED: "Acknowledged: ",
@@ -74,20 +78,9 @@ def one_line(value: object) -> str:
 
 def printable(text: str) -> str:
     """Drop control characters other than line breaks and tabs."""
-    return "".join(character for character in text if character in "\n\t" or not _is_control(character))
+    return _CONTROL.sub("", text)
 
 
 def cut(text: str, limit: int) -> str:
     """Return at most `limit` characters, with an ellipsis where something is missing."""
     return text if len(text) <= limit else text[: limit - 1] + "…"
-
-
-def _is_control(character: str) -> bool:
-    # C0, DEL and C1; the separators U+2028 and U+2029, which some receivers take for line ends; and the marks that
-    # change the direction of what follows, with which one text can be made to look like another.
-    return (
-        character < " "
-        or "\x7f" <= character <= "\x9f"
-        or "\u2028" <= character <= "\u202e"
-        or "\u2066" <= character <= "\u2069"
-    )
