@@ -137,7 +137,7 @@ async def test_only_who_was_put_off_is_tried_again(mail: MailReceiver, make_deli
     mail.recipients["bob@example.org"] = deque(["450 4.2.0 Busy"])
     mail.recipients["cyd@example.org"] = deque(["550 5.1.1 No such user"])
     sender, delivery = notifier(mail, "ada@example.org", "bob@example.org", "cyd@example.org"), make_delivery()
-    with pytest.raises(TransientDeliveryError, match="bob@example.org") as caught:
+    with pytest.raises(TransientDeliveryError, match=r"bob@example.org") as caught:
         await sender.send(delivery)
     receipt = await sender.send(replace(delivery, receipt=caught.value.receipt))
     assert [got.recipients for got in mail.mails] == [["ada@example.org"], ["bob@example.org"]]
@@ -148,7 +148,7 @@ async def test_only_who_was_put_off_is_tried_again(mail: MailReceiver, make_deli
 
 async def test_message_nobody_may_have_is_a_permanent_failure(mail: MailReceiver, make_delivery: MakeDelivery) -> None:
     mail.recipients["ada@example.org"] = deque(["550 5.1.1 No such user"])
-    with pytest.raises(PermanentDeliveryError, match="refused ada@example.org"):
+    with pytest.raises(PermanentDeliveryError, match=r"refused ada@example.org"):
         await notifier(mail).send(make_delivery())
     assert mail.mails == []
 
