@@ -117,7 +117,7 @@ def _problem(exc: Exception, session: _Session) -> str:
         if session.doing != _CONNECTING:
             return f"the connection to {server.host} broke while {session.doing}"
         return f"could not connect to {server.host} port {server.port}"
-    return f"{server.host} cannot be used for {session.doing}: {session.redacted(exc.message)}"
+    return f"{server.host} cannot be used for {session.doing}: {session.redacted(str(exc))}"
 
 
 class _Session:
