@@ -90,6 +90,32 @@ def send_test_alert(
     out.print(f"{accepted['action']}: alert {accepted['alert_id']}, incident {incident}", highlight=False)
 
 
+@app.command("test-destination")
+def try_destination(
+    name: Annotated[str, typer.Argument(help="Name of the destination in the settings.")],
+    config: ConfigOption = None,
+) -> None:
+    """Send a notification that is marked as a test to one destination now, and show what it answers.
+
+    A destination that wakes somebody is told of the end right after. Exit code 1 when it was not delivered.
+    """
+    import asyncio
+
+    from incident_manager.notify.trial import send_trials
+
+    settings = _settings(config)
+    if name not in settings.destinations:
+        _fail(f"{name}: no such destination; there are: {', '.join(settings.destinations) or 'none'}", 2)
+    results = asyncio.run(send_trials(name, settings))
+    for result in results:
+        took = f"after {result.seconds:.2f} s"
+        if result.error is not None:
+            _fail(f"{name}: the {result.event} notification was not delivered {took}: {result.error}", 1)
+        out.print(f"{name}: {result.event} notification delivered {took}", highlight=False, markup=False)
+        for warning in result.warnings:
+            out.print(f"{name}: warning: {warning}", highlight=False, markup=False, style="yellow")
+
+
 @app.command()
 def demo() -> None:
     """Show it working in a minute: an alert, a receiver that dies, the circuit opens, everything arrives.

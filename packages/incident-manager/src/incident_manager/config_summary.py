@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 
-import httpx2
 from rich.table import Table
 
 from incident_manager.domain.severity import Severity
@@ -29,9 +28,8 @@ def _service(settings: Settings) -> Table:
 def _destinations(settings: Settings) -> Table:
     table = Table("destination", "type", "host", "is told of", title="Destinations")
     for name, destination in settings.destinations.items():
-        host = httpx2.URL(destination.url.get_secret_value()).host
         told = sorted(_told(settings, name))
-        table.add_row(name, destination.type, host, ", ".join(told) or "[yellow]nothing[/]")
+        table.add_row(name, destination.type, destination.host, ", ".join(told) or "[yellow]nothing[/]")
     if not settings.destinations:
         table.add_row("[yellow]none: nobody is notified[/]", "", "", "")
     return table

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -17,6 +17,13 @@ class NotificationEvent(StrEnum):
     ACKNOWLEDGED = "acknowledged"
     RESOLVED = "resolved"
     ESCALATED = "escalated"
+
+
+PAGES = frozenset({NotificationEvent.TRIGGERED, NotificationEvent.ESCALATED})
+"""What calls for somebody; the other events tell how it went on."""
+
+MAY_HAVE_ARRIVED = "may_have_arrived"
+"""Key of a receipt: the receiver was sent the whole of it and did not answer, so it may have it."""
 
 
 class DeliveryStatus(StrEnum):
@@ -39,6 +46,8 @@ class Delivery:
         attempts: Sends made so far; a send an open breaker refused is none.
         next_attempt_at: Not to be sent before this.
         lease_until: Until when `leased_by` alone may send it; None if nobody may.
+        receipt: What the receiver said of it, kept for later attempts and for what follows: JSON-ready.
+        thread: The receipt of the first delivery of the same incident to the same destination; given by a claim.
     """
 
     id: str
@@ -55,6 +64,8 @@ class Delivery:
     last_error: str | None = None
     lease_until: datetime | None = None
     leased_by: str | None = None
+    receipt: dict[str, Any] = field(default_factory=dict)
+    thread: dict[str, Any] = field(default_factory=dict)
 
 
 def new_delivery(

@@ -1,6 +1,14 @@
 """Settings: one file and the environment, checked as a whole before anything starts."""
 
-from incident_manager.settings.destinations import DestinationSettings, SlackDestination, WebhookDestination
+from incident_manager.settings.destinations import (
+    DestinationSettings,
+    EmailDestination,
+    HttpDestination,
+    PagerDutyDestination,
+    SlackApiDestination,
+    SlackDestination,
+    WebhookDestination,
+)
 from incident_manager.settings.ingest import IngestSettings
 from incident_manager.settings.load import CONFIG_VARIABLE, load_settings
 from incident_manager.settings.notifications import DispatcherSettings, RouteSettings
@@ -10,9 +18,13 @@ __all__ = [
     "CONFIG_VARIABLE",
     "DestinationSettings",
     "DispatcherSettings",
+    "EmailDestination",
+    "HttpDestination",
     "IngestSettings",
+    "PagerDutyDestination",
     "RouteSettings",
     "Settings",
+    "SlackApiDestination",
     "SlackDestination",
     "WebhookDestination",
     "load_settings",

@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from incident_manager.domain.alert import Alert
-from incident_manager.domain.delivery import Delivery, DeliveryStatus, NotificationEvent
+from incident_manager.domain.delivery import PAGES, Delivery, DeliveryStatus, NotificationEvent
 from incident_manager.domain.errors import (
     DuplicateAlertError,
     DuplicateOpenIncidentError,
@@ -59,7 +59,8 @@ _TOLD = (
     select(outbox.c.incident_id, outbox.c.destination)
     .where(
         outbox.c.incident_id.in_(bindparam("incident_ids", expanding=True)),
-        outbox.c.event.in_([NotificationEvent.TRIGGERED.value, NotificationEvent.ESCALATED.value]),
+        # An acknowledgement is owed only to who knows, or may know, of the incident.
+        outbox.c.event.in_([*sorted(PAGES), NotificationEvent.ACKNOWLEDGED.value]),
         outbox.c.status.in_([DeliveryStatus.PENDING.value, DeliveryStatus.DELIVERED.value]),
     )
     .group_by(outbox.c.incident_id, outbox.c.destination)

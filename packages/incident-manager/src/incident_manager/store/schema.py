@@ -125,6 +125,7 @@ outbox = Table(
     Column("last_error", Text),
     Column("lease_until", UtcDateTime),
     Column("leased_by", Text),
+    Column("receipt", JsonObject, nullable=False, server_default=text("'{}'")),
     # Without it SQLite would give the number of a deleted last row again, and order would be lost.
     sqlite_autoincrement=True,
 )
