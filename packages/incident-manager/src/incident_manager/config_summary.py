@@ -47,7 +47,7 @@ def _told(settings: Settings, destination: str) -> set[Severity]:
 
 def _breakers(settings: Settings) -> Table:
     table = Table("circuit breaker", "opens on", "stays open", "closes on", title="Circuit breakers")
-    for name, breaker in breaker_table(settings.destinations, settings.breakers).items():
+    for name, breaker in breaker_table(settings.destinations, settings.breakers, settings.services.present).items():
         closes = f"{breaker.success_threshold} success(es)"
         table.add_row(name, _opens_on(breaker), f"{breaker.open_for:g} s", closes)
     return table

@@ -19,6 +19,7 @@ class TimelineKind(StrEnum):
     ASSIGNED = "assigned"
     EDITED = "edited"
     NOTE = "note"
+    ASSESSED = "assessed"
     NOTIFICATION_DELIVERED = "notification_delivered"
     NOTIFICATION_FAILED = "notification_failed"
     NOTIFICATION_CANCELLED = "notification_cancelled"

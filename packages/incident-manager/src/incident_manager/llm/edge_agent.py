@@ -14,7 +14,6 @@ from incident_manager.llm.errors import LlmServiceError, ServiceUnavailableError
 from recloser import CircuitOpenError
 
 NAME = "edge-agent"
-BREAKER = "edge-agent-llm"
 
 _PATH = "/v1/chat/completions"
 

@@ -14,7 +14,6 @@ from pydantic import BaseModel
 from incident_manager.llm.connection import Connection
 
 NAME = "governance"
-BREAKER = "governance-llm"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

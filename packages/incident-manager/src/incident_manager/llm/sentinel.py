@@ -13,9 +13,9 @@ from pydantic import AwareDatetime, BaseModel, Field, model_validator
 from incident_manager.domain.incident import Incident
 from incident_manager.domain.severity import Severity
 from incident_manager.llm.connection import Connection
+from recloser import CircuitBreaker
 
 NAME = "sentinel"
-BREAKER = "sentinel-llm"
 
 Word = Literal["critical", "high", "medium", "low", "info"]
 Ratio = Annotated[float, Field(ge=0, le=1)]
@@ -72,7 +72,12 @@ class Sentinel(Protocol):
     """What the incident manager asks of Sentinel.
 
     Every method raises `LlmServiceError`, or `recloser.CircuitOpenError` when the breaker holds callers off.
+
+    Attributes:
+        breaker: What guards it.
     """
+
+    breaker: CircuitBreaker
 
     async def fetch_alerts(self, limit: int = 10) -> Sequence[Anomaly]:
         """The latest anomalies, `limit` at most."""

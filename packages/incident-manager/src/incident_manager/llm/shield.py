@@ -12,7 +12,6 @@ from incident_manager.llm.connection import Connection
 from incident_manager.llm.errors import MalformedAnswerError
 
 NAME = "shield"
-BREAKER = "shield-llm"
 
 Ratio = Annotated[float, Field(ge=0, le=1)]
 

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any, TypeAlias
 
 from incident_manager.domain.delivery import Delivery, NotificationEvent, new_delivery
+from incident_manager.domain.incident import Incident
 from incident_manager.pipeline.correlate import News
 from incident_manager.pipeline.router import Router
 
+Present: TypeAlias = Callable[[Incident], dict[str, Any]]
+"""What a notification holds of an incident."""
+
 
 def deliveries_for(
-    news: Iterable[News], told: Mapping[str, Sequence[str]], router: Router, at: datetime
+    news: Iterable[News],
+    told: Mapping[str, Sequence[str]],
+    router: Router,
+    at: datetime,
+    *,
+    present: Present = Incident.to_dict,
+    hold: float = 0.0,
 ) -> list[Delivery]:
     """Return the notifications owed for the news, in order.
 
@@ -22,14 +34,18 @@ def deliveries_for(
     Args:
         told: Destinations that were told already, by incident.
         at: When the notifications are enqueued.
+        present: How an incident is shown.
+        hold: Seconds that the news of a beginning waits for more to be found out.
     """
     knowing = {incident_id: list(destinations) for incident_id, destinations in told.items()}
     deliveries = []
     for item in news:
         known = knowing.setdefault(item.incident.id, [])
-        payload = item.incident.to_dict()
+        payload = present(item.incident)
+        wait = hold if item.event is NotificationEvent.TRIGGERED else 0.0
         for destination, event in _addressees(item, known, router):
-            deliveries.append(new_delivery(item.incident.id, destination, event, payload, at))
+            delivery = new_delivery(item.incident.id, destination, event, payload, at)
+            deliveries.append(replace(delivery, next_attempt_at=at + timedelta(seconds=wait)))
             if destination not in known:
                 known.append(destination)
     return deliveries

@@ -13,6 +13,7 @@ from incident_manager.protection import UnknownBreakerNameError, breaker_table
 from incident_manager.settings.destinations import DestinationSettings
 from incident_manager.settings.notifications import DispatcherSettings, RouteSettings
 from incident_manager.settings.section import located
+from incident_manager.settings.services import AssessmentSettings, ServicesSettings
 from recloser import SettingsError
 
 ENV_PREFIX = "INCIDENT_MANAGER_"
@@ -44,8 +45,12 @@ class Settings(BaseSettings):
     """Who can be told, by name."""
     routes: tuple[RouteSettings, ...] | None = None
     """Who is told what; None tells every destination everything."""
+    services: ServicesSettings = ServicesSettings()
+    """The LLM-ops services: `sentinel`, `shield`, `edge_agent`, `governance`."""
+    assessment: AssessmentSettings = AssessmentSettings()
+    """How incidents are assessed with them."""
     breakers: dict[str, dict[str, Any]] = {}
-    """Changes to the circuit breakers: `database`, and `notify:<destination>` for each destination."""
+    """Changes to the circuit breakers: `database`, and `notify:<destination>` and `<service>-llm` for each of these."""
     dispatcher: DispatcherSettings = DispatcherSettings()
 
     @property
@@ -80,10 +85,12 @@ class Settings(BaseSettings):
     @field_validator("breakers")
     @classmethod
     def _check_breakers(cls, value: dict[str, dict[str, Any]], info: ValidationInfo) -> dict[str, dict[str, Any]]:
-        destinations = info.data.get("destinations")
-        for name, changes in value.items() if destinations is not None else ():
+        destinations, services = info.data.get("destinations"), info.data.get("services")
+        if destinations is None or services is None:
+            return value
+        for name, changes in value.items():
             try:
-                breaker_table(destinations or (), {name: changes})
+                breaker_table(destinations, {name: changes}, services.present)
             except UnknownBreakerNameError as exc:
                 raise located([name], name, exc.rule) from None
             except SettingsError as exc:

@@ -89,6 +89,21 @@ _OF_DESTINATION = and_(outbox.c.destination == bindparam("of_destination"), outb
 _MOVE = update(outbox).where(_OF_DESTINATION).values(next_attempt_at=bindparam("to"))
 _DEFER = _MOVE.where(outbox.c.next_attempt_at < bindparam("to"))
 _HASTEN = _MOVE.where(outbox.c.next_attempt_at > bindparam("to"))
+_UNSENT = and_(
+    outbox.c.incident_id == bindparam("of_incident"),
+    outbox.c.attempts == 0,
+    outbox.c.leased_by.is_(None),
+    IS_PENDING,
+)
+_REWRITE = (
+    update(outbox)
+    .where(_UNSENT, outbox.c.event == NotificationEvent.TRIGGERED.value)
+    .values(payload=bindparam("shown"))
+    .returning(outbox.c.destination)
+)
+_LET_GO = (
+    update(outbox).where(_UNSENT, outbox.c.next_attempt_at > bindparam("to")).values(next_attempt_at=bindparam("to"))
+)
 _COUNT = select(outbox.c.destination, func.count().label("waiting")).where(IS_PENDING).group_by(outbox.c.destination)
 _free_at = case(
     (_waiting.c.lease_until > _waiting.c.next_attempt_at, _waiting.c.lease_until), else_=_waiting.c.next_attempt_at
@@ -96,6 +111,21 @@ _free_at = case(
 _NEXT_DUE = select(func.min(_free_at)).where(
     _waiting.c.destination == bindparam("of_destination"), _is_pending(_waiting), ~_is_behind_another
 )
+
+
+async def rewrite(unit: UnitOfWork, incident_id: str, payload: dict[str, Any]) -> set[str]:
+    """Show the present incident in the notifications of its beginning that nobody has begun to send.
+
+    Returns:
+        Their destinations.
+    """
+    rows = await unit.connection.execute(_REWRITE, {"of_incident": incident_id, "shown": payload})
+    return {row.destination for row in rows}
+
+
+async def let_go(unit: UnitOfWork, incident_id: str, at: datetime) -> int:
+    """Make the notifications of an incident due that were held back before their first attempt; return their number."""
+    return (await unit.connection.execute(_LET_GO, {"of_incident": incident_id, "to": at})).rowcount
 
 
 class Outbox:

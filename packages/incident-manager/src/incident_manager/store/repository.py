@@ -73,7 +73,7 @@ class UnitOfWork:
         """Return the open incidents of several fingerprints."""
         statement = _FIND_OPEN_TO_CHANGE if self._changing else _FIND_OPEN
         found: dict[str, Incident] = {}
-        for some in _chunks(sorted(fingerprints)):
+        for some in chunks(sorted(fingerprints)):
             rows = await self.connection.execute(statement, {"fingerprints": some})
             found |= {row.fingerprint: mapping.to_incident(row) for row in rows}
         return found
@@ -169,7 +169,7 @@ class UnitOfWork:
     async def all_destinations_triggered(self, incident_ids: Collection[str]) -> Mapping[str, Sequence[str]]:
         """Return the same for several incidents; each one's destinations in the order they were told."""
         told: dict[str, list[str]] = {}
-        for some in _chunks(sorted(incident_ids)):
+        for some in chunks(sorted(incident_ids)):
             for row in await self.connection.execute(_TOLD, {"incident_ids": some}):
                 told.setdefault(row.incident_id, []).append(row.destination)
         return told
@@ -184,7 +184,7 @@ class UnitOfWork:
         return to_page([mapping.to_incident(row) for row in rows], limit)
 
 
-def _chunks(values: Sequence[str]) -> Iterable[Sequence[str]]:
+def chunks(values: Sequence[str]) -> Iterable[Sequence[str]]:
     """Cut values into parts that fit into one statement: databases limit its parameters (SQLite to 32,766)."""
     return (values[start : start + _PARAMETERS] for start in range(0, len(values), _PARAMETERS))
 
