@@ -176,13 +176,17 @@ class AssessmentWorker:
         for _, jobs in groupby(sorted(claimed, key=_incident), key=_incident):
             task = asyncio.create_task(self._assess_safely(list(jobs)))
             self._running.add(task)
-            task.add_done_callback(self._running.discard)
+            task.add_done_callback(self._ended)
         if claimed:
             return 0.0
         due = await self.queue.next_due()
         if due is None:
             return self._policy.poll
         return min(max((due - self._now()).total_seconds(), _LEAST_WAIT), self._policy.poll)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        self._wake.set()  # what was put off has a new time
 
     async def _assess_safely(self, due: Sequence[Assessment]) -> None:
         """Assess one incident; what goes wrong is tried again when the lease ends."""
