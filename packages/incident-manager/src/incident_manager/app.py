@@ -22,6 +22,7 @@ from incident_manager.pipeline.actions import IncidentActions
 from incident_manager.pipeline.assess import AssessmentPolicy, AssessmentWorker
 from incident_manager.pipeline.plan import AssessmentPlan
 from incident_manager.pipeline.process import AlertPipeline
+from incident_manager.pipeline.self_monitoring import SelfMonitoring
 from incident_manager.protection import DATABASE, breaker_table, build_registry
 from incident_manager.settings import Settings
 from incident_manager.store.database import Store
@@ -97,19 +98,25 @@ async def _running(settings: Settings, clock: Clock) -> AsyncIterator[Services]:
             dispatcher.wake()
             assessment.wake()
 
+        pipeline = AlertPipeline(store, router, clock, on_enqueued=changed, plan=plan)
+        own = settings.self_monitoring
+        monitoring = SelfMonitoring(registry, pipeline.accept, clock, after=own.open_longer_than, severity=own.severity)
         await dispatcher.start()
         await assessment.start()
+        if own.enabled:
+            await monitoring.start()
         try:
             yield Services(
                 clock=clock,
                 registry=registry,
                 metrics=metrics,
                 store=store,
-                pipeline=AlertPipeline(store, router, clock, on_enqueued=changed, plan=plan),
+                pipeline=pipeline,
                 dispatcher=dispatcher,
                 actions=IncidentActions(store, router, clock, on_enqueued=changed, plan=plan),
             )
         finally:
+            await monitoring.stop()
             await assessment.stop()
             await dispatcher.stop()
     finally:

@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from incident_manager.protection import UnknownBreakerNameError, breaker_table
 from incident_manager.settings.destinations import DestinationSettings
+from incident_manager.settings.monitoring import SelfMonitoringSettings
 from incident_manager.settings.notifications import DispatcherSettings, RouteSettings
 from incident_manager.settings.section import located
 from incident_manager.settings.services import AssessmentSettings, ServicesSettings
@@ -52,6 +53,8 @@ class Settings(BaseSettings):
     breakers: dict[str, dict[str, Any]] = {}
     """Changes to the circuit breakers: `database`, and `notify:<destination>` and `<service>-llm` for each of these."""
     dispatcher: DispatcherSettings = DispatcherSettings()
+    self_monitoring: SelfMonitoringSettings = SelfMonitoringSettings()
+    """When an open circuit becomes an incident."""
 
     @property
     def store_url(self) -> str:
