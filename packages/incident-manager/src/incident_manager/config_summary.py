@@ -41,7 +41,11 @@ def _told(settings: Settings, destination: str) -> set[Severity]:
     """The severities of which a destination is told."""
     if settings.routes is None:
         return set(Severity)
-    routes = [route for route in settings.routes if destination in route.destinations]
+    routes = [
+        route
+        for route in settings.routes
+        if destination in route.destinations or any(destination in step.destinations for step in route.escalation)
+    ]
     return {severity for route in routes for severity in route.severities or Severity}
 
 

@@ -22,6 +22,7 @@ from incident_manager.pipeline.actions import IncidentActions
 from incident_manager.pipeline.assess import AssessmentPolicy, AssessmentWorker
 from incident_manager.pipeline.plan import AssessmentPlan
 from incident_manager.pipeline.process import AlertPipeline
+from incident_manager.pipeline.router import Step
 from incident_manager.protection import breaker_table, build_registry
 from incident_manager.settings.services import AssessmentSettings, ServicesSettings
 from incident_manager.store import assessments
@@ -65,6 +66,9 @@ class Routes:
 
     def destinations_for(self, incident: Incident) -> list[str]:
         return ["slack", "pager"] if incident.severity.rank <= 1 else ["slack"]
+
+    def escalation_for(self, incident: Incident) -> list[Step]:
+        return []
 
 
 @dataclass

@@ -39,12 +39,12 @@ async def test_timeline_tells_who_assessed_what(desk: Desk) -> None:
 async def test_first_notification_waits_for_the_findings_and_holds_them(desk: Desk) -> None:
     incident_id = await desk.report("Slow answers")
     [held] = await desk.deliveries(incident_id)
-    assert held.next_attempt_at == _now(desk) + timedelta(seconds=HOLD)
+    assert held.held_until == _now(desk) + timedelta(seconds=HOLD)
     assert held.payload["assessment"] == {}
 
     await desk.assess()
     [released] = await desk.deliveries(incident_id)
-    assert released.next_attempt_at == _now(desk)
+    assert released.held_until is None
     assert released.payload["assessment"]["summary"] == "In short: Slow answers"
 
 

@@ -20,6 +20,7 @@ class TimelineKind(StrEnum):
     EDITED = "edited"
     NOTE = "note"
     ASSESSED = "assessed"
+    SILENCED = "silenced"
     NOTIFICATION_DELIVERED = "notification_delivered"
     NOTIFICATION_FAILED = "notification_failed"
     NOTIFICATION_CANCELLED = "notification_cancelled"

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 
 from incident_manager.domain.assessment import Finding, Job
-from incident_manager.domain.delivery import NotificationEvent
+from incident_manager.domain.delivery import ASSESSMENT, NotificationEvent
 from incident_manager.domain.incident import Incident
 from incident_manager.domain.lifecycle import classify
 from incident_manager.domain.severity import Severity
 from incident_manager.domain.timeline import TimelineEntry, TimelineKind
 from incident_manager.pipeline.announce import deliveries_for
 from incident_manager.pipeline.correlate import News
+from incident_manager.pipeline.persist import silenced
 from incident_manager.pipeline.presentation import payload
 from incident_manager.pipeline.router import Router
 from incident_manager.store import assessments, outbox
@@ -39,19 +40,36 @@ async def keep(
     known = {job: finding for job, finding in before.items() if finding is not None}
     known |= {item.finding.job: item.finding for item in settled}
     after = await _classify(unit, incident, news, at)
+    if after.severity is not incident.severity:
+        await outbox.cancel_escalation(unit, [incident_id])
     rewritten = await outbox.rewrite(unit, incident_id, payload(after, known.values()))
-    told = await unit.all_destinations_triggered([incident_id])
     enqueued = 0
     if after.severity is not incident.severity:
-        worse = News(NotificationEvent.ESCALATED, after)
-        deliveries = deliveries_for([worse], told, router, at, present=lambda shown: payload(shown, known.values()))
-        # Whoever was not told of the beginning yet hears of it with the new severity, and needs no second message.
-        deliveries = [item for item in deliveries if item.destination not in rewritten]
-        await unit.enqueue(deliveries)
-        enqueued = len(deliveries)
+        enqueued = await _tell_of_worse(unit, after, rewritten, known.values(), router, at)
     if known.keys() >= before.keys():
-        enqueued += await outbox.let_go(unit, incident_id, at)
+        enqueued += await outbox.let_go(unit, incident_id, ASSESSMENT, at)
     return enqueued
+
+
+async def _tell_of_worse(
+    unit: UnitOfWork,
+    incident: Incident,
+    rewritten: Collection[str],
+    findings: Collection[Finding],
+    router: Router,
+    at: datetime,
+) -> int:
+    """Enqueue what is owed because an incident got worse; return how many notifications that is.
+
+    Whoever was not told of the beginning yet hears of it with the new severity, and needs no second message.
+    """
+    told = await unit.all_destinations_triggered([incident.id])
+    worse = [News(NotificationEvent.ESCALATED, incident)]
+    owed = deliveries_for(worse, told, router, at, present=lambda shown: payload(shown, findings))
+    owed = [item for item in owed if item.destination not in rewritten or item.held_by is not None]
+    owed = await silenced(unit, worse, owed, at)
+    await unit.enqueue(owed)
+    return len(owed)
 
 
 async def _classify(unit: UnitOfWork, incident: Incident, news: Iterable[Finding], at: datetime) -> Incident:

@@ -78,11 +78,16 @@ class Settings(BaseSettings):
     ) -> tuple[RouteSettings, ...] | None:
         known = info.data.get("destinations")
         for index, route in enumerate(value or ()):
-            for position, name in enumerate(route.destinations):
+            named: list[tuple[list[Any], str]] = [
+                ([index, "destinations", position], name) for position, name in enumerate(route.destinations)
+            ]
+            for number, step in enumerate(route.escalation):
+                path = [index, "escalation", number, "destinations"]
+                named += [([*path, position], name) for position, name in enumerate(step.destinations)]
+            for path, name in named:
                 if known is not None and name not in known:
                     there = ", ".join(known) or "none"
-                    rule = f"must be the name of a destination; there are: {there}"
-                    raise located([index, "destinations", position], name, rule)
+                    raise located(path, name, f"must be the name of a destination; there are: {there}")
         return value
 
     @field_validator("breakers")

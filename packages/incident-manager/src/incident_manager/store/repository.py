@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from sqlalchemy import bindparam, func, insert, select, update
+from sqlalchemy import bindparam, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from incident_manager.domain.alert import Alert
-from incident_manager.domain.delivery import Delivery, DeliveryStatus, NotificationEvent
+from incident_manager.domain.delivery import ESCALATION, Delivery, DeliveryStatus, NotificationEvent
 from incident_manager.domain.errors import DuplicateOpenIncidentError, IncidentNotFoundError, VersionConflictError
 from incident_manager.domain.incident import Incident
 from incident_manager.domain.timeline import TimelineEntry
@@ -47,6 +47,13 @@ _TOLD = (
         outbox.c.incident_id.in_(bindparam("incident_ids", expanding=True)),
         outbox.c.event.in_([NotificationEvent.TRIGGERED.value, NotificationEvent.ESCALATED.value]),
         outbox.c.status.in_([DeliveryStatus.PENDING.value, DeliveryStatus.DELIVERED.value]),
+        # Steps of an escalation that nobody has been told by yet.
+        or_(
+            outbox.c.held_by.is_(None),
+            outbox.c.held_by != ESCALATION,
+            outbox.c.attempts > 0,
+            outbox.c.status == DeliveryStatus.DELIVERED.value,
+        ),
     )
     .group_by(outbox.c.incident_id, outbox.c.destination)
     .order_by(func.min(outbox.c.sequence))

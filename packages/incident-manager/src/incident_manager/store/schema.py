@@ -127,6 +127,8 @@ outbox = Table(
     Column("last_error", Text),
     Column("lease_until", UtcDateTime),
     Column("leased_by", Text),
+    Column("held_until", UtcDateTime),
+    Column("held_by", String(40)),
     # Without it SQLite would give the number of a deleted last row again, and order would be lost.
     sqlite_autoincrement=True,
 )
@@ -165,3 +167,17 @@ Index(
     sqlite_where=IS_TO_BE_ASSESSED,
     postgresql_where=IS_TO_BE_ASSESSED,
 )
+
+silences = Table(
+    "silences",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("matchers", JsonObject, nullable=False),
+    Column("starts_at", UtcDateTime, nullable=False),
+    Column("ends_at", UtcDateTime, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("created_by", Text, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+)
+
+Index("ix_silences_ends_at", silences.c.ends_at)

@@ -1,4 +1,4 @@
-"""What the LLM-ops services say of incidents."""
+"""What the LLM-ops services say of incidents, and notifications that wait for it."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -16,7 +16,9 @@ PENDING = sa.text("is_pending")
 
 
 def upgrade() -> None:
-    """Make the table."""
+    """Make the table and the columns."""
+    op.add_column("outbox", sa.Column("held_until", MOMENT))
+    op.add_column("outbox", sa.Column("held_by", sa.String(40)))
     op.create_table(
         "assessments",
         sa.Column("sequence", SEQUENCE, autoincrement=True, nullable=False),
@@ -46,5 +48,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop the table."""
+    """Drop the table and the columns."""
     op.drop_table("assessments")
+    op.drop_column("outbox", "held_by")
+    op.drop_column("outbox", "held_until")
