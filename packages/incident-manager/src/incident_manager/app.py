@@ -15,11 +15,15 @@ from incident_manager.api.openapi import install_openapi
 from incident_manager.api.origin import OwnOriginOnly
 from incident_manager.api.services import Services
 from incident_manager.domain.errors import IncidentManagerError
+from incident_manager.llm.factory import build_assessors, build_services
 from incident_manager.notify.dispatcher import Dispatcher
 from incident_manager.notify.factory import build_destinations, build_policy, build_router
 from incident_manager.pipeline.actions import IncidentActions
+from incident_manager.pipeline.assess import AssessmentPolicy, AssessmentWorker
 from incident_manager.pipeline.expire import Expiry
+from incident_manager.pipeline.plan import AssessmentPlan
 from incident_manager.pipeline.process import AlertPipeline
+from incident_manager.pipeline.self_monitoring import SelfMonitoring
 from incident_manager.protection import DATABASE, breaker_table, build_registry
 from incident_manager.settings import Settings
 from incident_manager.store.database import Store
@@ -72,11 +76,13 @@ def create_app(settings: Settings, *, clock: Clock | None = None) -> FastAPI:
 @asynccontextmanager
 async def _running(settings: Settings, clock: Clock) -> AsyncIterator[Services]:
     """Everything that runs, started in the order in which one part needs the other, and stopped in reverse."""
-    registry = build_registry(breaker_table(settings.destinations, settings.breakers), clock)
+    registry = build_registry(breaker_table(settings.destinations, settings.breakers, settings.services.present), clock)
     registry.add_listener(_log_change, (StateChanged, ControlChanged))
     metrics = CollectorRegistry()
     BreakerCollector(registry, METRICS_PREFIX, register=metrics)
     store = Store(settings.store_url, registry[DATABASE])
+    llm = build_services(settings.services, registry, clock)
+    assessors = build_assessors(llm, settings.services, settings.assessment)
     await store.start()
     if not settings.destinations:
         logger.warning("no destination is set: incidents are kept, and nobody is told of them")
@@ -84,24 +90,44 @@ async def _running(settings: Settings, clock: Clock) -> AsyncIterator[Services]:
         destinations = build_destinations(settings, registry, clock)
         dispatcher = Dispatcher(store.outbox, destinations, clock=clock, policy=build_policy(settings.dispatcher))
         router = build_router(settings)
+        plan = AssessmentPlan.of(assessors, settings.assessment.hold)
+        how = settings.assessment
+        policy = AssessmentPolicy(patience=how.patience, give_up_after=how.give_up_after)
+        assessment = AssessmentWorker(store, assessors, router, clock, on_enqueued=dispatcher.wake, policy=policy)
+
+        def changed() -> None:
+            dispatcher.wake()
+            assessment.wake()
+
+        pipeline = AlertPipeline(store, router, clock, on_enqueued=changed, plan=plan)
+        own = settings.self_monitoring
+        monitoring = SelfMonitoring(registry, pipeline.accept, clock, after=own.open_longer_than, severity=own.severity)
         await dispatcher.start()
-        expiry = Expiry(store, router, clock, grace=settings.ingest.resolve_timeout, on_enqueued=dispatcher.wake)
+        expiry = Expiry(
+            store, router, clock, grace=settings.ingest.resolve_timeout, on_enqueued=dispatcher.wake, plan=plan
+        )
         expiry.start()
+        await assessment.start()
+        if own.enabled:
+            await monitoring.start()
         try:
             yield Services(
                 clock=clock,
                 registry=registry,
                 metrics=metrics,
                 store=store,
-                pipeline=AlertPipeline(store, router, clock, on_enqueued=dispatcher.wake),
+                pipeline=pipeline,
                 dispatcher=dispatcher,
-                actions=IncidentActions(store, router, clock, on_enqueued=dispatcher.wake),
+                actions=IncidentActions(store, router, clock, on_enqueued=changed, plan=plan),
                 ingest=settings.ingest,
             )
         finally:
+            await monitoring.stop()
+            await assessment.stop()
             await expiry.stop()
             await dispatcher.stop()
     finally:
+        await llm.close()
         await store.close()
 
 

@@ -39,13 +39,17 @@ def _told(settings: Settings, destination: str) -> set[Severity]:
     """The severities of which a destination is told."""
     if settings.routes is None:
         return set(Severity)
-    routes = [route for route in settings.routes if destination in route.destinations]
+    routes = [
+        route
+        for route in settings.routes
+        if destination in route.destinations or any(destination in step.destinations for step in route.escalation)
+    ]
     return {severity for route in routes for severity in route.severities or Severity}
 
 
 def _breakers(settings: Settings) -> Table:
     table = Table("circuit breaker", "opens on", "stays open", "closes on", title="Circuit breakers")
-    for name, breaker in breaker_table(settings.destinations, settings.breakers).items():
+    for name, breaker in breaker_table(settings.destinations, settings.breakers, settings.services.present).items():
         closes = f"{breaker.success_threshold} success(es)"
         table.add_row(name, _opens_on(breaker), f"{breaker.open_for:g} s", closes)
     return table

@@ -156,7 +156,11 @@ def test_demo_tells_the_story_and_loses_nothing(tmp_path: Path) -> None:
         "The circuit notify:ops is open",
         "The receiver is back.",
         "The circuit notify:ops is closed.",
-        "6 alerts taken, 6 notifications arrived, 0 lost.",
+        "Sentinel, which rates severities, dies.",
+        "Its severity was rated by rules",
+        "Sentinel is back.",
+        "the severity was rated by sentinel.",
+        "7 alerts taken, 7 notifications arrived, 0 lost.",
     ]
     places = [done.stdout.find(part) for part in story]
     assert -1 not in places

@@ -1,5 +1,6 @@
 """Incidents: seen, reported, changed, acknowledged and resolved."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
@@ -8,6 +9,7 @@ from incident_manager.api.responses import errors
 from incident_manager.api.route import StrictRoute
 from incident_manager.api.schemas import (
     Acknowledge,
+    AssessmentOut,
     IncidentCreate,
     IncidentDetail,
     IncidentOut,
@@ -19,8 +21,10 @@ from incident_manager.api.schemas import (
     TimelineOut,
 )
 from incident_manager.api.services import Current
+from incident_manager.domain.assessment import Assessment, outline
 from incident_manager.domain.incident import Incident, Status
 from incident_manager.domain.lifecycle import Edit
+from incident_manager.store import assessments
 from incident_manager.store.paging import IncidentFilter
 from incident_manager.store.repository import UnitOfWork
 
@@ -31,6 +35,11 @@ CHANGE = errors(400, 404, 409, 413, 415, 422, 503)
 
 def _shown(incident: Incident) -> IncidentOut:
     return IncidentOut.model_validate(incident)
+
+
+def _assessment(items: Sequence[Assessment]) -> AssessmentOut:
+    findings = [item.finding for item in items if item.finding is not None]
+    return AssessmentOut(**outline(findings), pending=[item.job for item in items if item.is_pending])
 
 
 @router.get("", responses=errors(422, 503))
@@ -62,6 +71,7 @@ async def get_incident(incident_id: str, services: Current) -> IncidentDetail:
     async def read(unit: UnitOfWork) -> IncidentDetail:
         return IncidentDetail(
             **dict(_shown(await unit.get(incident_id))),
+            assessment=_assessment(await assessments.of_incident(unit, incident_id)),
             timeline=[TimelineOut.model_validate(entry) for entry in await unit.timeline(incident_id)],
             notifications=[NotificationOut.model_validate(entry) for entry in await unit.deliveries(incident_id)],
         )

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
+from incident_manager.domain.assessment import Job
 from incident_manager.domain.delivery import DeliveryStatus, NotificationEvent
 from incident_manager.domain.incident import Status
 from incident_manager.domain.severity import Severity
@@ -129,8 +130,24 @@ class NotificationOut(Model):
     last_error: str | None
 
 
+class AssessmentOut(Model):
+    """What was found out about an incident, and by whom. Members are null while nothing is known, or nobody asked."""
+
+    security: Literal["clean", "sanitized", "unscanned"] | None = None
+    classified_by: str | None = Field(default=None, description="Who rated the severity; `rules` is the fallback.")
+    severity_reasoning: str | None = None
+    summary: str | None = None
+    next_steps: list[str] | None = None
+    summary_by: str | None = Field(default=None, description="Who wrote the summary; `template` is the fallback.")
+    compliance: Literal["compliant", "violation", "not_checked"] | None = None
+    compliance_notes: list[str] | None = None
+    pending: list[Job] = Field(default=[], description="What the services are still to be asked.")
+
+
 class IncidentDetail(IncidentOut):
     """An incident with its history and its notifications, oldest first."""
+
+    assessment: AssessmentOut
 
     timeline: list[TimelineOut]
     notifications: list[NotificationOut]

@@ -35,6 +35,13 @@ class DeliveryStatus(StrEnum):
     CANCELLED = "cancelled"
 
 
+ASSESSMENT = "assessment"
+"""Holds a notification until more is known of its incident."""
+
+ESCALATION = "escalation"
+"""Holds a notification until its step of the escalation is due; it is cancelled if nobody needs it by then."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
     """One row of the outbox.
@@ -44,7 +51,9 @@ class Delivery:
         sequence: Order of enqueueing, given by the store; None before that.
         payload: The incident when this was enqueued, as `Incident.to_dict` gives it.
         attempts: Sends made so far; a send an open breaker refused is none.
-        next_attempt_at: Not to be sent before this.
+        next_attempt_at: Not to be sent before this; a retry moves it.
+        held_until: Not to be sent before this either, whatever the receiver does; None if nobody holds it.
+        held_by: Who holds it: `ASSESSMENT`, `ESCALATION`, or the id of a silence.
         lease_until: Until when `leased_by` alone may send it; None if nobody may.
         receipt: What the receiver said of it, kept for later attempts and for what follows: JSON-ready.
         thread: The receipt of the first delivery of the same incident to the same destination; given by a claim.
@@ -66,6 +75,8 @@ class Delivery:
     leased_by: str | None = None
     receipt: dict[str, Any] = field(default_factory=dict)
     thread: dict[str, Any] = field(default_factory=dict)
+    held_until: datetime | None = None
+    held_by: str | None = None
 
 
 def new_delivery(

@@ -39,6 +39,14 @@ class IncidentNotFoundError(IncidentManagerError):
         super().__init__(f"no incident has the id {_show(incident_id)}")
 
 
+class SilenceNotFoundError(IncidentManagerError):
+    """No silence has this id."""
+
+    def __init__(self, silence_id: str) -> None:
+        self.silence_id = silence_id
+        super().__init__(f"no silence has the id {_show(silence_id)}")
+
+
 class InvalidTransitionError(IncidentManagerError):
     """The lifecycle does not allow this in the incident's present status; nothing changed.
 

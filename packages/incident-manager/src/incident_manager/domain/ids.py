@@ -7,7 +7,7 @@ import secrets
 from datetime import datetime
 from typing import Literal
 
-Kind = Literal["inc", "alt", "msg"]
+Kind = Literal["inc", "alt", "msg", "sil"]
 
 
 def new_id(kind: Kind, at: datetime) -> str:

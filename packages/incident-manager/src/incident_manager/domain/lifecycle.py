@@ -265,6 +265,16 @@ def _edit_texts(incident: Incident, changes: Edit, by: str, at: datetime) -> Cha
     return edited, [_entry(edited, at, by, TimelineKind.EDITED, f"{' and '.join(names)} changed by {by}", data)]
 
 
+def classify(incident: Incident, severity: Severity, by: str, at: datetime) -> Change:
+    """Take into account how bad somebody who is no person says it is: it only gets worse by that.
+
+    Nothing changes when a person has set the severity, or the incident has ended.
+    """
+    if not incident.status.is_open or incident.severity_locked or not severity.worse_than(incident.severity):
+        return incident, []
+    return _change_severity(_next(incident, at), severity, by, at)
+
+
 def require_version(incident: Incident, expected: int | None) -> None:
     """Refuse a change made from an outdated reading; None means the caller does not mind.
 

@@ -18,6 +18,7 @@ from incident_manager.notify.smtp_session import MailServer
 from incident_manager.notify.ssrf import Resolver, resolve
 from incident_manager.notify.templates import Templates
 from incident_manager.notify.webhook import WebhookNotifier, decode_secret
+from incident_manager.pipeline.router import Step
 from incident_manager.protection import notify_breaker
 from incident_manager.settings import (
     DestinationSettings,
@@ -25,6 +26,7 @@ from incident_manager.settings import (
     EmailDestination,
     HttpDestination,
     PagerDutyDestination,
+    RouteSettings,
     Settings,
     SlackApiDestination,
     SlackDestination,
@@ -36,7 +38,12 @@ def build_router(settings: Settings) -> Router:
     """The routes of the settings; without any, every destination is told everything."""
     if settings.routes is None:
         return Router([Route(frozenset(), tuple(settings.destinations))])
-    return Router(Route(route.severities, route.destinations) for route in settings.routes)
+    return Router(_route(route) for route in settings.routes)
+
+
+def _route(route: RouteSettings) -> Route:
+    steps = [Step(step.after, name) for step in route.escalation for name in step.destinations]
+    return Route(route.severities, route.destinations, route.sources, route.labels, tuple(steps))
 
 
 def build_policy(settings: DispatcherSettings) -> DispatchPolicy:

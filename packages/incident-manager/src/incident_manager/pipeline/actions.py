@@ -19,8 +19,10 @@ from incident_manager.domain.lifecycle import (
 from incident_manager.domain.severity import Severity
 from incident_manager.pipeline.correlate import News
 from incident_manager.pipeline.persist import enqueue
+from incident_manager.pipeline.plan import NO_ASSESSMENT, AssessmentPlan
 from incident_manager.pipeline.process import nobody
 from incident_manager.pipeline.router import Router
+from incident_manager.store import assessments
 from incident_manager.store.database import Store
 from incident_manager.store.repository import UnitOfWork
 from recloser import Clock
@@ -37,13 +39,22 @@ class IncidentActions:
         router: Who is told of an incident.
         clock: Time of the changes.
         on_enqueued: Called after a commit that enqueued notifications; it must not block.
+        plan: What is to be found out about new incidents.
     """
 
-    def __init__(self, store: Store, router: Router, clock: Clock, on_enqueued: Callable[[], None] = nobody) -> None:
+    def __init__(
+        self,
+        store: Store,
+        router: Router,
+        clock: Clock,
+        on_enqueued: Callable[[], None] = nobody,
+        plan: AssessmentPlan = NO_ASSESSMENT,
+    ) -> None:
         self._store = store
         self._router = router
         self._clock = clock
         self._on_enqueued = on_enqueued
+        self._plan = plan
 
     async def create(
         self,
@@ -74,9 +85,11 @@ class IncidentActions:
         async def work(unit: UnitOfWork) -> int:
             await unit.insert(incident)
             await unit.add_timeline(entries)
-            return await enqueue(unit, [News(NotificationEvent.TRIGGERED, incident)], self._router, at)
+            await assessments.add(unit, [incident.id], self._plan.jobs, at)
+            news = [News(NotificationEvent.TRIGGERED, incident)]
+            return await enqueue(unit, news, self._router, at, self._plan)
 
-        if await self._store.run(work):
+        if await self._store.run(work) or self._plan.jobs:
             self._on_enqueued()
         return incident
 
@@ -106,7 +119,7 @@ class IncidentActions:
                 return before, 0
             await unit.update(after, before.version)
             await unit.add_timeline(entries)
-            return after, await enqueue(unit, _news(before, after), self._router, at)
+            return after, await enqueue(unit, _news(before, after), self._router, at, self._plan)
 
         incident, enqueued = await self._store.run(work)
         if enqueued:

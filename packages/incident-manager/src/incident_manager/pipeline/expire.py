@@ -13,6 +13,7 @@ from incident_manager.domain.errors import StoreUnavailableError
 from incident_manager.domain.lifecycle import expire
 from incident_manager.pipeline.correlate import News
 from incident_manager.pipeline.persist import enqueue
+from incident_manager.pipeline.plan import NO_ASSESSMENT, AssessmentPlan
 from incident_manager.pipeline.process import nobody
 from incident_manager.pipeline.router import Router
 from incident_manager.store.database import Store
@@ -40,16 +41,25 @@ class Expiry:
         clock: Time.
         grace: Seconds in which every sender repeats what still holds.
         on_enqueued: Called after a commit that enqueued notifications; it must not block.
+        plan: What was found out about incidents, which decides how they are shown.
     """
 
     def __init__(
-        self, store: Store, router: Router, clock: Clock, *, grace: float, on_enqueued: Callable[[], None] = nobody
+        self,
+        store: Store,
+        router: Router,
+        clock: Clock,
+        *,
+        grace: float,
+        on_enqueued: Callable[[], None] = nobody,
+        plan: AssessmentPlan = NO_ASSESSMENT,
     ) -> None:
         self._store = store
         self._router = router
         self._clock = clock
         self._grace = grace
         self._on_enqueued = on_enqueued
+        self._plan = plan
         self._stopping = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._store_away = False
@@ -114,7 +124,7 @@ class Expiry:
                 await unit.update(resolved, incident.version)
                 await unit.add_timeline(entries)
                 news.append(News(NotificationEvent.RESOLVED, resolved))
-            return len(news), await enqueue(unit, news, self._router, at)
+            return len(news), await enqueue(unit, news, self._router, at, self._plan)
 
         count, enqueued = await self._store.run(work)
         if count:

@@ -13,6 +13,7 @@ from incident_manager.pipeline import persist
 from incident_manager.pipeline.coalesce import Coalescer
 from incident_manager.pipeline.correlate import Accepted, Correlation
 from incident_manager.pipeline.order import order_of
+from incident_manager.pipeline.plan import NO_ASSESSMENT, AssessmentPlan
 from incident_manager.pipeline.router import Router
 from incident_manager.store.database import Store
 from incident_manager.store.repository import UnitOfWork
@@ -39,13 +40,22 @@ class AlertPipeline:
         router: Who is told of an incident.
         clock: Time of enqueueing.
         on_enqueued: Called after a commit that enqueued notifications; it must not block.
+        plan: What is to be found out about new incidents.
     """
 
-    def __init__(self, store: Store, router: Router, clock: Clock, on_enqueued: Callable[[], None] = nobody) -> None:
+    def __init__(
+        self,
+        store: Store,
+        router: Router,
+        clock: Clock,
+        on_enqueued: Callable[[], None] = nobody,
+        plan: AssessmentPlan = NO_ASSESSMENT,
+    ) -> None:
         self._store = store
         self._router = router
         self._clock = clock
         self._on_enqueued = on_enqueued
+        self._plan = plan
         self._requests: Coalescer[Sequence[Alert], list[Accepted]] = Coalescer(
             self._accept_all, weigh=len, limit=GROUP_LIMIT
         )
@@ -74,7 +84,7 @@ class AlertPipeline:
                 if attempt == ATTEMPTS:
                     raise
                 logger.info("another process was faster, looking again: %s", error)
-        if enqueued:
+        if enqueued or self._plan.jobs:
             self._on_enqueued()
         return outcomes
 
@@ -85,7 +95,7 @@ class AlertPipeline:
         correlation = Correlation.starting_from(open_incidents, await unit.known_alerts(events))
         outcomes = [_correlate(correlation, alerts) for alerts in requests]
         at = datetime.fromtimestamp(self._clock.time(), UTC)
-        return outcomes, await persist.write(unit, correlation, self._router, at)
+        return outcomes, await persist.write(unit, correlation, self._router, at, self._plan)
 
 
 def _correlate(correlation: Correlation, alerts: Sequence[Alert]) -> list[Accepted]:

@@ -10,12 +10,26 @@ from incident_manager.domain.severity import Severity
 from incident_manager.settings.section import Seconds, Section, listed
 
 
+class EscalationStep(Section):
+    """Who is told when nobody has acknowledged an incident for a while."""
+
+    after: Seconds
+    """Seconds after the incident was opened."""
+    destinations: Annotated[tuple[str, ...], Field(min_length=1)]
+
+
 class RouteSettings(Section):
-    """Who is told about incidents of these severities."""
+    """Who is told about the incidents that meet every condition given here."""
 
     severities: frozenset[Severity] = frozenset()
     """P0 to P4 or the usual words; empty for every severity."""
+    sources: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    """Senders, with `*` for any text; empty for every sender."""
+    labels: dict[str, str] = Field(default_factory=dict)
+    """Values that labels must have, with `*` for any text."""
     destinations: tuple[str, ...]
+    escalation: tuple[EscalationStep, ...] = ()
+    """Who is told later, unless the incident was acknowledged or has ended by then."""
 
     @field_validator("severities", mode="before")
     @classmethod

@@ -12,8 +12,10 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from incident_manager.protection import UnknownBreakerNameError, breaker_table
 from incident_manager.settings.destinations import DestinationSettings
 from incident_manager.settings.ingest import IngestSettings
+from incident_manager.settings.monitoring import SelfMonitoringSettings
 from incident_manager.settings.notifications import DispatcherSettings, RouteSettings
 from incident_manager.settings.section import located
+from incident_manager.settings.services import AssessmentSettings, ServicesSettings
 from recloser import SettingsError
 
 ENV_PREFIX = "INCIDENT_MANAGER_"
@@ -45,10 +47,16 @@ class Settings(BaseSettings):
     """Who can be told, by name."""
     routes: tuple[RouteSettings, ...] | None = None
     """Who is told what; None tells every destination everything."""
+    services: ServicesSettings = ServicesSettings()
+    """The LLM-ops services: `sentinel`, `shield`, `edge_agent`, `governance`."""
+    assessment: AssessmentSettings = AssessmentSettings()
+    """How incidents are assessed with them."""
     breakers: dict[str, dict[str, Any]] = {}
-    """Changes to the circuit breakers: `database`, and `notify:<destination>` for each destination."""
+    """Changes to the circuit breakers: `database`, and `notify:<destination>` and `<service>-llm` for each of these."""
     dispatcher: DispatcherSettings = DispatcherSettings()
     ingest: IngestSettings = IngestSettings()
+    self_monitoring: SelfMonitoringSettings = SelfMonitoringSettings()
+    """When an open circuit becomes an incident."""
 
     @property
     def store_url(self) -> str:
@@ -72,20 +80,27 @@ class Settings(BaseSettings):
     ) -> tuple[RouteSettings, ...] | None:
         known = info.data.get("destinations")
         for index, route in enumerate(value or ()):
-            for position, name in enumerate(route.destinations):
+            named: list[tuple[list[Any], str]] = [
+                ([index, "destinations", position], name) for position, name in enumerate(route.destinations)
+            ]
+            for number, step in enumerate(route.escalation):
+                path = [index, "escalation", number, "destinations"]
+                named += [([*path, position], name) for position, name in enumerate(step.destinations)]
+            for path, name in named:
                 if known is not None and name not in known:
                     there = ", ".join(known) or "none"
-                    rule = f"must be the name of a destination; there are: {there}"
-                    raise located([index, "destinations", position], name, rule)
+                    raise located(path, name, f"must be the name of a destination; there are: {there}")
         return value
 
     @field_validator("breakers")
     @classmethod
     def _check_breakers(cls, value: dict[str, dict[str, Any]], info: ValidationInfo) -> dict[str, dict[str, Any]]:
-        destinations = info.data.get("destinations")
-        for name, changes in value.items() if destinations is not None else ():
+        destinations, services = info.data.get("destinations"), info.data.get("services")
+        if destinations is None or services is None:
+            return value
+        for name, changes in value.items():
             try:
-                breaker_table(destinations or (), {name: changes})
+                breaker_table(destinations, {name: changes}, services.present)
             except UnknownBreakerNameError as exc:
                 raise located([name], name, exc.rule) from None
             except SettingsError as exc:

@@ -6,14 +6,14 @@ what a dead worker owned is then claimed by another one, and goes out again unde
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import ColumnElement, Row, Update, and_, bindparam, case, exists, func, or_, select, update
 
-from incident_manager.domain.delivery import Delivery, DeliveryStatus, NotificationEvent
+from incident_manager.domain.delivery import ESCALATION, Delivery, DeliveryStatus, NotificationEvent
 from incident_manager.domain.timeline import TimelineEntry, TimelineKind
 from incident_manager.store import mapping
 from incident_manager.store.repository import UnitOfWork
@@ -40,6 +40,8 @@ _is_behind_another = exists().where(
     _earlier.c.incident_id == _waiting.c.incident_id,
     _earlier.c.destination == _waiting.c.destination,
     _earlier.c.sequence < _waiting.c.sequence,
+    # A step of the escalation that is still to come is no news that others would have to wait for.
+    or_(_earlier.c.held_by.is_(None), _earlier.c.held_by != ESCALATION, _earlier.c.attempts > 0),
     _is_pending(_earlier),
 )
 _CLAIMABLE = (
@@ -48,6 +50,7 @@ _CLAIMABLE = (
         _waiting.c.destination == bindparam("of_destination"),
         _is_pending(_waiting),
         _waiting.c.next_attempt_at <= bindparam("now"),
+        or_(_waiting.c.held_until.is_(None), _waiting.c.held_until <= bindparam("now")),
         or_(_waiting.c.lease_until.is_(None), _waiting.c.lease_until <= bindparam("now")),
         ~_is_behind_another,
     )
@@ -123,13 +126,59 @@ _OF_DESTINATION = and_(outbox.c.destination == bindparam("of_destination"), outb
 _MOVE = update(outbox).where(_OF_DESTINATION).values(next_attempt_at=bindparam("to"))
 _DEFER = _MOVE.where(outbox.c.next_attempt_at < bindparam("to"))
 _HASTEN = _MOVE.where(outbox.c.next_attempt_at > bindparam("to"))
-_COUNT = select(outbox.c.destination, func.count().label("waiting")).where(IS_PENDING).group_by(outbox.c.destination)
-_free_at = case(
-    (_waiting.c.lease_until > _waiting.c.next_attempt_at, _waiting.c.lease_until), else_=_waiting.c.next_attempt_at
+_UNSENT = and_(
+    outbox.c.incident_id == bindparam("of_incident"),
+    outbox.c.attempts == 0,
+    outbox.c.leased_by.is_(None),
+    IS_PENDING,
 )
+_REWRITE = (
+    update(outbox)
+    .where(_UNSENT, outbox.c.event == NotificationEvent.TRIGGERED.value)
+    .values(payload=bindparam("shown"))
+    .returning(outbox.c.destination)
+)
+_LET_GO = (
+    update(outbox)
+    .where(_UNSENT, outbox.c.held_by == bindparam("holder"), outbox.c.held_until > bindparam("to"))
+    .values(held_until=None, held_by=None)
+)
+_CANCEL_HELD = (
+    update(outbox)
+    .where(outbox.c.incident_id.in_(bindparam("of_incidents", expanding=True)), IS_PENDING)
+    .where(outbox.c.held_by == ESCALATION, outbox.c.attempts == 0, outbox.c.leased_by.is_(None))
+    .values(status="cancelled", last_error="nobody needs it any more", **_FREE)
+)
+_COUNT = select(outbox.c.destination, func.count().label("waiting")).where(IS_PENDING).group_by(outbox.c.destination)
+_due_at = case(
+    (_waiting.c.held_until > _waiting.c.next_attempt_at, _waiting.c.held_until), else_=_waiting.c.next_attempt_at
+)
+_free_at = case((_waiting.c.lease_until > _due_at, _waiting.c.lease_until), else_=_due_at)
 _NEXT_DUE = select(func.min(_free_at)).where(
     _waiting.c.destination == bindparam("of_destination"), _is_pending(_waiting), ~_is_behind_another
 )
+
+
+async def rewrite(unit: UnitOfWork, incident_id: str, payload: dict[str, Any]) -> set[str]:
+    """Show the present incident in the notifications of its beginning that nobody has begun to send.
+
+    Returns:
+        Their destinations.
+    """
+    rows = await unit.connection.execute(_REWRITE, {"of_incident": incident_id, "shown": payload})
+    return {row.destination for row in rows}
+
+
+async def cancel_escalation(unit: UnitOfWork, incident_ids: Collection[str]) -> None:
+    """Cancel the steps of the escalation that are still to come."""
+    if incident_ids:
+        await unit.connection.execute(_CANCEL_HELD, {"of_incidents": sorted(incident_ids)})
+
+
+async def let_go(unit: UnitOfWork, incident_id: str, holder: str, at: datetime) -> int:
+    """Hold the notifications of an incident no longer; return how many were held by this holder."""
+    values = {"of_incident": incident_id, "holder": holder, "to": at}
+    return (await unit.connection.execute(_LET_GO, values)).rowcount
 
 
 class Outbox:

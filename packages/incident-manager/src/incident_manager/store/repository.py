@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 
-from sqlalchemy import bindparam, func, insert, select, update
+from sqlalchemy import bindparam, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from incident_manager.domain.alert import Alert
-from incident_manager.domain.delivery import PAGES, Delivery, DeliveryStatus, NotificationEvent
+from incident_manager.domain.delivery import ESCALATION, PAGES, Delivery, DeliveryStatus, NotificationEvent
 from incident_manager.domain.errors import (
     DuplicateAlertError,
     DuplicateOpenIncidentError,
@@ -62,6 +62,13 @@ _TOLD = (
         # An acknowledgement is owed only to who knows, or may know, of the incident.
         outbox.c.event.in_([*sorted(PAGES), NotificationEvent.ACKNOWLEDGED.value]),
         outbox.c.status.in_([DeliveryStatus.PENDING.value, DeliveryStatus.DELIVERED.value]),
+        # Steps of an escalation that nobody has been told by yet.
+        or_(
+            outbox.c.held_by.is_(None),
+            outbox.c.held_by != ESCALATION,
+            outbox.c.attempts > 0,
+            outbox.c.status == DeliveryStatus.DELIVERED.value,
+        ),
     )
     .group_by(outbox.c.incident_id, outbox.c.destination)
     .order_by(func.min(outbox.c.sequence))
@@ -88,7 +95,7 @@ class UnitOfWork:
         """Return the open incidents of several fingerprints."""
         statement = _FIND_OPEN_TO_CHANGE if self._changing else _FIND_OPEN
         found: dict[str, Incident] = {}
-        for some in _chunks(sorted(fingerprints)):
+        for some in chunks(sorted(fingerprints)):
             rows = await self.connection.execute(statement, {"fingerprints": some})
             found |= {row.fingerprint: mapping.to_incident(row) for row in rows}
         return found
@@ -169,7 +176,7 @@ class UnitOfWork:
     async def known_alerts(self, alert_ids: Collection[str]) -> dict[str, str | None]:
         """Return which of these alerts are kept, each with its incident's id or None."""
         known: dict[str, str | None] = {}
-        for some in _chunks(sorted(alert_ids)):
+        for some in chunks(sorted(alert_ids)):
             rows = await self.connection.execute(_KNOWN_ALERTS, {"alert_ids": some})
             known |= {row.id: row.incident_id for row in rows}
         return known
@@ -211,7 +218,7 @@ class UnitOfWork:
     async def all_destinations_triggered(self, incident_ids: Collection[str]) -> Mapping[str, Sequence[str]]:
         """Return the same for several incidents; each one's destinations in the order they were told."""
         told: dict[str, list[str]] = {}
-        for some in _chunks(sorted(incident_ids)):
+        for some in chunks(sorted(incident_ids)):
             for row in await self.connection.execute(_TOLD, {"incident_ids": some}):
                 told.setdefault(row.incident_id, []).append(row.destination)
         return told
@@ -226,7 +233,7 @@ class UnitOfWork:
         return to_page([mapping.to_incident(row) for row in rows], limit)
 
 
-def _chunks(values: Sequence[str]) -> Iterable[Sequence[str]]:
+def chunks(values: Sequence[str]) -> Iterable[Sequence[str]]:
     """Cut values into parts that fit into one statement: databases limit its parameters (SQLite to 32,766)."""
     return (values[start : start + _PARAMETERS] for start in range(0, len(values), _PARAMETERS))
 

@@ -12,6 +12,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    UniqueConstraint,
     text,
 )
 
@@ -31,6 +32,9 @@ IS_OPEN = text("status NOT IN ('resolved', 'closed')")
 
 IS_PENDING = text("status = 'pending'")
 """The same for the outbox."""
+
+IS_TO_BE_ASSESSED = text("is_pending")
+"""The same for assessments."""
 
 incidents = Table(
     "incidents",
@@ -126,6 +130,8 @@ outbox = Table(
     Column("lease_until", UtcDateTime),
     Column("leased_by", Text),
     Column("receipt", JsonObject, nullable=False, server_default=text("'{}'")),
+    Column("held_until", UtcDateTime),
+    Column("held_by", String(40)),
     # Without it SQLite would give the number of a deleted last row again, and order would be lost.
     sqlite_autoincrement=True,
 )
@@ -138,3 +144,43 @@ Index(
     sqlite_where=IS_PENDING,
     postgresql_where=IS_PENDING,
 )
+
+assessments = Table(
+    "assessments",
+    metadata,
+    Column("sequence", Sequence, primary_key=True, autoincrement=True),
+    Column("incident_id", String(40), ForeignKey("incidents.id"), nullable=False),
+    Column("job", String(16), nullable=False),
+    Column("found_by", String(32)),
+    Column("is_fallback", Boolean, nullable=False),
+    Column("data", JsonObject, nullable=False),
+    Column("is_pending", Boolean, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("next_attempt_at", UtcDateTime, nullable=False),
+    Column("lease_until", UtcDateTime),
+    Column("leased_by", Text),
+    UniqueConstraint("incident_id", "job"),
+    sqlite_autoincrement=True,
+)
+
+Index(
+    "ix_assessments_pending_next_attempt_at",
+    assessments.c.next_attempt_at,
+    sqlite_where=IS_TO_BE_ASSESSED,
+    postgresql_where=IS_TO_BE_ASSESSED,
+)
+
+silences = Table(
+    "silences",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("matchers", JsonObject, nullable=False),
+    Column("starts_at", UtcDateTime, nullable=False),
+    Column("ends_at", UtcDateTime, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("created_by", Text, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+)
+
+Index("ix_silences_ends_at", silences.c.ends_at)
