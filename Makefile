@@ -99,6 +99,7 @@ lock: $(BIN)/python ## Resolve the dependencies anew into locks/
 	$(UV) $(COMPILE) --group pyproject.toml:docs -o locks/docs.txt
 	$(UV) $(COMPILE) locks/bench.in -o locks/bench.txt
 	$(UV) $(COMPILE) --group pyproject.toml:previous-clients -o locks/previous-clients.txt
+	$(BIN)/python -m testing.matrix
 
 clean: ## Remove the virtual environments and caches
 	rm -rf $(VENV) $(VENV)-* .mypy_cache .ruff_cache .pytest_cache build dist packages/recloser/build $(KERNEL)/*.so
