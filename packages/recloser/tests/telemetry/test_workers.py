@@ -4,7 +4,7 @@ import math
 import shutil
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -212,13 +212,36 @@ def test_readings_are_written_in_the_background(tmp_path: Path) -> None:
     busy = Workers(registry, tmp_path, interval=0.01)
     succeed(registry.get_or_create("db"), 3)
     scraped = Worker(tmp_path)
-    deadline = time.monotonic() + 30
-    while not list(tmp_path.glob("recloser-worker-*.json")):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_until(lambda: any(tmp_path.glob("recloser-worker-*.json")))
     assert value(scraped.scrape(), "successful_calls_total", name="db") == 3
     busy.close()
     scraped.workers.close()
+
+
+def test_directory_that_cannot_be_written_is_logged_once_and_used_again_when_it_can(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    directory = tmp_path / "breakers"
+    registry = Registry(settings())
+    workers = Workers(registry, directory, interval=0.01)
+    shutil.rmtree(directory)
+    directory.touch()
+    succeed(registry.get_or_create("db"))
+    wait_until(lambda: "cannot be written" in caplog.text)
+    with pytest.raises(OSError, match="breakers"):
+        workers.read()
+    directory.unlink()
+    wait_until(lambda: directory.is_dir() and any(directory.glob("recloser-worker-*.json")))
+    workers.close()
+    assert caplog.text.count("cannot be written") == 1
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Until a thread has done its work."""
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def test_files_that_were_left_behind_are_not_counted_twice(pair: tuple[Worker, Worker], tmp_path: Path) -> None:

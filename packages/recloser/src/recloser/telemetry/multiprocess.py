@@ -60,6 +60,7 @@ class Workers:
     """
 
     _closed: bool
+    _failing: bool
     _writing: threading.Lock
     _thread: threading.Thread | None
 
@@ -109,6 +110,7 @@ class Workers:
 
     def _begin(self, counted: dict[CircuitBreaker, Counts], evicted: dict[str, Counts]) -> None:
         self._closed = False
+        self._failing = False
         self._writing = threading.Lock()
         self._stopping = threading.Event()
         self._thread = None
@@ -182,7 +184,11 @@ class Workers:
         try:
             self._write(join=False)
         except OSError:
-            logger.exception("readings of the breakers could not be written to %s", self._directory.path)
+            if not self._failing:  # said once, not every second
+                logger.exception("readings of the breakers cannot be written to %s", self._directory.path)
+            self._failing = True
+        else:
+            self._failing = False
         return max(self.interval, (time.monotonic() - started) / _SHARE_OF_TIME)
 
 

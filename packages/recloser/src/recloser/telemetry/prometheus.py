@@ -8,6 +8,7 @@ Names follow https://prometheus.io/docs/practices/naming/.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Iterator
 from itertools import accumulate
 from typing import Protocol
@@ -23,6 +24,9 @@ from recloser.telemetry import STATE_VALUES
 from recloser.telemetry._readings import Condition, Counts, Reading, Readings, read_registry
 
 __all__ = ["STATE_VALUES", "BreakerCollector"]
+
+_ByKind = dict[str, list[tuple[tuple[str, ...], float]]]
+"""Counts by their kind, each with the values of its labels."""
 
 
 class Source(Protocol):
@@ -84,28 +88,26 @@ class BreakerCollector(Collector):
     def _families(self, readings: Readings) -> Iterator[Metric]:
         live = [(one.name, one.condition) for one in readings.breakers if one.condition is not None]
         yield self._gauge("state", "State of the circuit: 0 closed, 1 open, 2 half-open.", live, _state)
+        counters = [(one.name, _by_kind(one.counts)) for one in readings.breakers]
         for name, kind, labels, help_text in _COUNTERS:
-            counters = [([one.name], one.counts) for one in readings.breakers]
             yield self._counter(name, kind, ["name", *labels], help_text, counters)
         yield self._durations(readings.breakers)
         for name, help_text, read in self._gauges:
             yield self._gauge(name, help_text, live, read)
         yield self._controls(live)
+        evictions = [(collection, _by_kind(counts)) for collection, counts in readings.evictions.items()]
         for name, kind, labels, help_text in _EVICTIONS:
-            evictions = [([collection], counts) for collection, counts in readings.evictions.items()]
             yield self._counter(name, kind, ["collection", *labels], help_text, evictions)
         if not isinstance(self._registry, Registry):
             yield self._workers(readings.breakers)
 
     def _counter(
-        self, name: str, kind: str, labels: list[str], help_text: str, counters: list[tuple[list[str], Counts]]
+        self, name: str, kind: str, labels: list[str], help_text: str, counters: list[tuple[str, _ByKind]]
     ) -> Metric:
         family = CounterMetricFamily(self._prefix + name, help_text, labels=labels)
         for owner, counts in counters:
-            for key, value in counts.items():
-                found, *rest = key.split(" ")
-                if found == kind:
-                    family.add_metric([*owner, *rest], value)
+            for values, count in counts.get(kind, ()):
+                family.add_metric([owner, *values], count)
         return family
 
     def _durations(self, breakers: list[Reading]) -> Metric:
@@ -146,6 +148,20 @@ class BreakerCollector(Collector):
             for state in State if one.workers is not None else ():
                 family.add_metric([one.name, str(state)], (one.workers or {}).get(state, 0))
         return family
+
+
+def _by_kind(counts: Counts) -> _ByKind:
+    found: _ByKind = {}
+    for key, count in counts.items():
+        kind, values = _parts(key)
+        found.setdefault(kind, []).append((values, count))
+    return found
+
+
+@functools.cache
+def _parts(key: str) -> tuple[str, tuple[str, ...]]:
+    kind, *values = key.split(" ")
+    return kind, tuple(values)
 
 
 def _state(condition: Condition) -> float:
