@@ -23,8 +23,8 @@ from recloser.events import (
     State,
     StateChanged,
 )
-from recloser.kernel import kernel_name
-from recloser.keyed import KeyedBreakers
+from recloser.kernel import BUCKET_BOUNDS, kernel_name
+from recloser.keyed import Evictions, KeyedBreakers
 from recloser.outcomes import Outcome, Verdict
 from recloser.permits import Permit
 from recloser.recovery import Adaptive, Exponential, Fixed, Linear, Opening, Recovery
@@ -33,6 +33,7 @@ from recloser.settings import CountWindow, Settings, TimeWindow
 from recloser.stats import Stats
 
 __all__ = [
+    "BUCKET_BOUNDS",
     "Adaptive",
     "BreakerReset",
     "CallFinished",
@@ -48,6 +49,7 @@ __all__ = [
     "CountWindow",
     "DuplicateBreakerError",
     "Event",
+    "Evictions",
     "Explained",
     "Exponential",
     "Fixed",

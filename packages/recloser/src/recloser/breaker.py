@@ -218,6 +218,11 @@ class CircuitBreaker:
         """Whether it is automatic, has no call in flight and would admit one."""
         return self._controller.look(Machine.is_retirable)
 
+    @property
+    def call_counts(self) -> dict[str, int]:
+        """Ended and rejected calls by status, as in `Stats.calls`. Reading them does nothing that is due."""
+        return self._controller.look(lambda machine, now: stats.calls_by_status(machine.kernel.reading(now)))
+
     def stats(self) -> Stats:
         """A consistent reading of everything it knows."""
         clock = self._controller.clock

@@ -329,6 +329,10 @@ class Registry:
             raise DuplicateBreakerError(name)
         return known
 
+    def keyed_collections(self) -> list[KeyedBreakers]:
+        """The collections that `keyed` has made, in that order."""
+        return list(self._keyed.values())
+
     # Together
 
     def select(self, pattern: str = "*") -> Selection:

@@ -24,6 +24,8 @@ from recloser.integrations.stamina import unless_open
 from recloser.integrations.starlette import circuit_open_handler
 from recloser.integrations.tenacity import retry_unless_open, wait_retry_after
 from recloser.telemetry.logging import log_events
+from recloser.telemetry.multiprocess import Workers
+from recloser.telemetry.prometheus import BreakerCollector
 
 breaker = CircuitBreaker("db")
 
@@ -64,3 +66,7 @@ assert_type(by_stamina(1), str)
 assert_type(by_tenacity(1), str)
 log_events(breaker, rejections=True)
 log_events(Registry())
+
+BreakerCollector(Registry(), "myapp_", register=None, thresholds=False)
+BreakerCollector(Workers(Registry(), "breakers", interval=2.0), register=None)
+BreakerCollector({})  # type: ignore[arg-type]
