@@ -6,26 +6,32 @@ import httpx2
 import pytest
 
 ROUTES = {
-    "POST /v1/alerts",
-    "POST /v1/ingest/alertmanager",
-    "GET /v1/incidents",
-    "POST /v1/incidents",
-    "GET /v1/incidents/{incident_id}",
-    "PATCH /v1/incidents/{incident_id}",
-    "POST /v1/incidents/{incident_id}/ack",
-    "POST /v1/incidents/{incident_id}/resolve",
-    "GET /v1/circuit-breakers",
-    "GET /v1/circuit-breakers/health",
-    "GET /v1/circuit-breakers/{name}",
-    "POST /v1/circuit-breakers/{name}/open",
-    "POST /v1/circuit-breakers/{name}/close",
-    "POST /v1/circuit-breakers/{name}/reset",
-    "POST /v1/circuit-breakers/reset-all",
-    "GET /health",
-    "GET /health/live",
-    "GET /health/ready",
-    "GET /metrics",
+    "POST /v1/alerts": "ingest",
+    "POST /v1/ingest/alertmanager": "ingest",
+    "GET /v1/incidents": "read",
+    "POST /v1/incidents": "respond",
+    "GET /v1/incidents/{incident_id}": "read",
+    "PATCH /v1/incidents/{incident_id}": "respond",
+    "POST /v1/incidents/{incident_id}/ack": "respond",
+    "POST /v1/incidents/{incident_id}/resolve": "respond",
+    "GET /v1/circuit-breakers": "read",
+    "GET /v1/circuit-breakers/health": "read",
+    "GET /v1/circuit-breakers/{name}": "read",
+    "POST /v1/circuit-breakers/{name}/open": "admin",
+    "POST /v1/circuit-breakers/{name}/close": "admin",
+    "POST /v1/circuit-breakers/{name}/reset": "admin",
+    "POST /v1/circuit-breakers/reset-all": "admin",
+    "GET /v1/stream": "read",
+    "GET /v1/audit": "admin",
+    "GET /v1/tokens": "admin",
+    "POST /v1/tokens": "admin",
+    "DELETE /v1/tokens/{token_id}": "admin",
+    "GET /health": "read",
+    "GET /health/live": None,
+    "GET /health/ready": None,
+    "GET /metrics": "read",
 }
+"""Every route, with the role it needs."""
 
 
 @pytest.fixture
@@ -43,9 +49,18 @@ def operations(document: Any) -> dict[str, Any]:
 
 def test_every_route_is_described(document: Any) -> None:
     found = operations(document)
-    assert found.keys() == ROUTES
+    assert found.keys() == ROUTES.keys()
     for name, operation in found.items():
         assert operation["description"], name
+
+
+def test_every_route_names_the_role_it_needs(document: Any) -> None:
+    assert document["components"]["securitySchemes"].keys() == {"bearer", "basic"}
+    for name, operation in operations(document).items():
+        role = ROUTES[name]
+        assert operation["security"] == ([{"bearer": [role]}, {"basic": [role]}] if role else []), name
+        if role:
+            assert {"401", "403", "429"} <= operation["responses"].keys(), name
 
 
 def test_every_error_answer_has_the_one_shape(document: Any) -> None:

@@ -4,6 +4,8 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Body
 
+from incident_manager.access.roles import Role
+from incident_manager.api.authentication import requires
 from incident_manager.api.documented import DocumentedAs
 from incident_manager.api.responses import errors
 from incident_manager.api.route import StrictRoute
@@ -12,7 +14,7 @@ from incident_manager.api.services import Current
 from incident_manager.ingest.alertmanager import AlertmanagerWebhook, parse_alertmanager
 from incident_manager.ingest.fields import DEFAULT_SEVERITY
 
-router = APIRouter(prefix="/v1/ingest", tags=["alerts"], route_class=StrictRoute)
+router = APIRouter(prefix="/v1/ingest", tags=["alerts"], route_class=StrictRoute, dependencies=[requires(Role.INGEST)])
 
 
 AlertmanagerPayload = Annotated[Any, DocumentedAs(AlertmanagerWebhook), Body()]

@@ -1,5 +1,6 @@
 """Settings: one file and the environment, checked as a whole before anything starts."""
 
+from incident_manager.settings.access import AccessSettings, RateSettings, TokenSettings
 from incident_manager.settings.destinations import DestinationSettings, SlackDestination, WebhookDestination
 from incident_manager.settings.load import CONFIG_VARIABLE, load_settings
 from incident_manager.settings.notifications import DispatcherSettings, RouteSettings
@@ -7,11 +8,14 @@ from incident_manager.settings.settings import Settings
 
 __all__ = [
     "CONFIG_VARIABLE",
+    "AccessSettings",
     "DestinationSettings",
     "DispatcherSettings",
+    "RateSettings",
     "RouteSettings",
     "Settings",
     "SlackDestination",
+    "TokenSettings",
     "WebhookDestination",
     "load_settings",
 ]
