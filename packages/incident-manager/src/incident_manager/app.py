@@ -18,7 +18,7 @@ from incident_manager.api.limits import BodyLimit
 from incident_manager.api.openapi import install_openapi
 from incident_manager.api.origin import OwnOriginOnly
 from incident_manager.api.request_id import RequestId
-from incident_manager.api.route import strangers_of
+from incident_manager.api.route import AllowedMethods, strangers_of
 from incident_manager.api.services import Services
 from incident_manager.domain.errors import IncidentManagerError
 from incident_manager.notify.dispatcher import Dispatcher
@@ -77,6 +77,7 @@ def create_app(settings: Settings, *, clock: Clock | None = None) -> FastAPI:
     strangers |= dict.fromkeys(("/openapi.json", "/docs", "/docs/oauth2-redirect", "/redoc"), frozenset[Role]())
     if settings.access.metrics == "open":
         strangers["/metrics"] = frozenset({Role.READ})
+    app.state.allowed_methods = AllowedMethods(module.router for module in ROUTERS)
     install_error_handlers(app)
     install_openapi(app)
     # The last one added sees a request first.

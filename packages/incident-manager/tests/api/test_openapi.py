@@ -1,9 +1,13 @@
 """The OpenAPI document says what the service does, errors included."""
 
+import json
 from typing import Any
 
 import httpx2
 import pytest
+
+from incident_manager.api import schemas as schemas_module
+from incident_manager.api.examples import EXAMPLES
 
 ROUTES = {
     "POST /v1/alerts": "ingest",
@@ -99,3 +103,21 @@ def test_every_reference_leads_somewhere(document: Any) -> None:
 
 def test_page_for_people_is_served(client: httpx2.Client) -> None:
     assert "swagger" in client.get("/docs").raise_for_status().text.lower()
+
+
+def test_every_body_and_answer_has_an_example_that_fits(document: Any) -> None:
+    schemas = document["components"]["schemas"]
+    for name, operation in operations(document).items():
+        for place in (operation.get("requestBody", {}), *operation["responses"].values()):
+            content = place.get("content", {}).get("application/json")
+            if content is not None and not has_example(content, schemas):
+                raise AssertionError(f"{name}: {content}")
+    for name, example in EXAMPLES.items():
+        model = getattr(schemas_module, name)
+        model.model_validate_json(json.dumps(example))
+
+
+def has_example(content: dict[str, Any], schemas: dict[str, Any]) -> bool:
+    if "example" in content or "examples" in content or "examples" in content["schema"]:
+        return True
+    return "examples" in schemas[content["schema"]["$ref"].rpartition("/")[2]]

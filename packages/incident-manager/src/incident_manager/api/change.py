@@ -13,7 +13,7 @@ from fastapi import Depends, Header, Request, Response
 from incident_manager.access.caller import Caller
 from incident_manager.api.authentication import caller_of
 from incident_manager.api.errors import ApiError
-from incident_manager.api.preconditions import IfMatch, entity_tag
+from incident_manager.api.preconditions import TAGS_PATTERN, IfMatch, entity_tag
 from incident_manager.api.request_id import current_request_id
 from incident_manager.api.schemas import IncidentOut
 from incident_manager.api.services import Services, current
@@ -36,6 +36,7 @@ IdempotencyKey = Annotated[
         description="1 to 255 visible ASCII characters, new for each change. The same key with the same request gives"
         " the same answer for 24 hours and changes nothing again; with another request it is refused (422).",
         examples=["4f1c2b9e-0d7a-4b4e-9d7e-1f6f0c2f5a11"],
+        json_schema_extra={"pattern": "^[!-~]{1,255}$"},
     ),
 ]
 IfMatchHeader = Annotated[
@@ -44,6 +45,7 @@ IfMatchHeader = Annotated[
         alias="If-Match",
         description="`ETag` of the incident that was read; 412 if it has another version now.",
         examples=['"3-0123456789abcdef"'],
+        json_schema_extra={"pattern": TAGS_PATTERN},
     ),
 ]
 

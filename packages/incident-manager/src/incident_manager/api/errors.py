@@ -154,8 +154,19 @@ async def _answer(request: Request, error: Exception) -> JSONResponse:
     return error_response(answer)
 
 
+async def _not_allowed(request: Request, error: Exception) -> JSONResponse:
+    answer = as_api_error(error)
+    allowed = request.app.state.allowed_methods.of(request.url.path)
+    if allowed:
+        answer.headers = {**(answer.headers or {}), "Allow": allowed}
+    return error_response(answer)
+
+
 def install_error_handlers(app: FastAPI) -> None:
-    """Make every error of the app an answer of our shape."""
+    """Make every error of the app an answer of our shape.
+
+    `app.state.allowed_methods`, an `AllowedMethods`, completes the `Allow` of a 405.
+    """
     for kind in (
         StarletteHTTPException,
         RequestValidationError,
@@ -164,3 +175,5 @@ def install_error_handlers(app: FastAPI) -> None:
         Exception,
     ):
         app.add_exception_handler(kind, _answer)
+    if hasattr(app.state, "allowed_methods"):
+        app.add_exception_handler(HTTPStatus.METHOD_NOT_ALLOWED, _not_allowed)

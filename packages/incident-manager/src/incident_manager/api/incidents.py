@@ -10,7 +10,7 @@ from incident_manager.access.roles import Role
 from incident_manager.api.authentication import requires
 from incident_manager.api.change import ChangedIncident, NewIncident
 from incident_manager.api.errors import ApiError
-from incident_manager.api.preconditions import entity_tag, is_unchanged
+from incident_manager.api.preconditions import TAGS_PATTERN, entity_tag, is_unchanged
 from incident_manager.api.responses import NOT_MODIFIED, REPLAYED, TAGGED, errors
 from incident_manager.api.route import StrictRoute
 from incident_manager.api.schemas import (
@@ -162,7 +162,11 @@ async def get_incident(
     services: Current,
     if_none_match: Annotated[
         str | None,
-        Header(alias="If-None-Match", description="`ETag` of the answer that is at hand; 304 if it is still good."),
+        Header(
+            alias="If-None-Match",
+            description="`ETag` of the answer that is at hand; 304 if it is still good.",
+            json_schema_extra={"pattern": TAGS_PATTERN},
+        ),
     ] = None,
 ) -> Response:
     """One incident with its history and its notifications."""

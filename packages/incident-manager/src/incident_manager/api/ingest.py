@@ -17,7 +17,29 @@ from incident_manager.ingest.fields import DEFAULT_SEVERITY
 router = APIRouter(prefix="/v1/ingest", tags=["alerts"], route_class=StrictRoute, dependencies=[requires(Role.INGEST)])
 
 
-AlertmanagerPayload = Annotated[Any, DocumentedAs(AlertmanagerWebhook), Body()]
+EXAMPLE = {
+    "version": "4",
+    "groupKey": '{}:{alertname="HighLatency"}',
+    "status": "firing",
+    "receiver": "incident-manager",
+    "groupLabels": {"alertname": "HighLatency"},
+    "commonLabels": {"alertname": "HighLatency", "severity": "critical"},
+    "commonAnnotations": {},
+    "externalURL": "http://alertmanager.example.org",
+    "alerts": [
+        {
+            "status": "firing",
+            "labels": {"alertname": "HighLatency", "severity": "critical", "instance": "shop-1"},
+            "annotations": {"summary": "Checkout is slow"},
+            "startsAt": "2026-01-05T09:00:00Z",
+            "endsAt": "0001-01-01T00:00:00Z",
+            "generatorURL": "http://prometheus.example.org/graph",
+            "fingerprint": "a1b2c3d4e5f60718",
+        }
+    ],
+}
+
+AlertmanagerPayload = Annotated[Any, DocumentedAs(AlertmanagerWebhook), Body(examples=[EXAMPLE])]
 
 
 @router.post("/alertmanager", status_code=202, responses=errors(400, 413, 415, 422, 503))

@@ -5,6 +5,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from incident_manager.api.authentication import SECURITY_SCHEMES
+from incident_manager.api.examples import EXAMPLES
 from incident_manager.api.responses import error_example, errors
 
 _THEIRS = ("HTTPValidationError", "ValidationError")
@@ -34,6 +35,9 @@ def _correct(document: dict[str, Any]) -> None:
             _correct_operation(method, operation)
     for name in _THEIRS:
         document["components"]["schemas"].pop(name, None)
+    for name, schema in document["components"]["schemas"].items():
+        if name in EXAMPLES:
+            schema["examples"] = [EXAMPLES[name]]
     document["components"]["securitySchemes"] = SECURITY_SCHEMES
 
 

@@ -11,6 +11,9 @@ from incident_manager.domain.incident import Incident
 
 _TAG = re.compile(r'\s*(W/)?"([\x21\x23-\x7e\x80-\xff]*)"\s*')
 
+TAGS_PATTERN = '^(\\*|(W/)?"[^"]*"( *, *(W/)?"[^"]*")*)$'
+"""What `If-Match` and `If-None-Match` look like, for OpenAPI."""
+
 
 def entity_tag(version: int, body: bytes) -> str:
     """Return `"<version>-<digest>"`.

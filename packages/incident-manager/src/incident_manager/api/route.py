@@ -66,6 +66,23 @@ def _require_json(request: Request) -> None:
     raise ApiError(415, "unsupported_media_type", f"Content-Type must be application/json; {shown}")
 
 
+class AllowedMethods:
+    """What may be done with each path; a router alone tells the methods of the first route that it meets.
+
+    Args:
+        routers: All that the application has.
+    """
+
+    def __init__(self, routers: Iterable[APIRouter]) -> None:
+        routes = [route for router in routers for route in router.routes]
+        self._routes = [route for route in routes if isinstance(route, StrictRoute)]
+
+    def of(self, path: str) -> str:
+        """The value of `Allow` for a path; empty for one that is not ours."""
+        matching = (route for route in self._routes if route.path_regex.match(path))
+        return ", ".join(sorted({method for route in matching for method in route.methods}))
+
+
 def strangers_of(routers: Iterable[APIRouter]) -> dict[str, frozenset[Role]]:
     """The paths of routes that are open to all, for `Authentication`."""
     routes = (route for router in routers for route in router.routes)
