@@ -30,7 +30,7 @@ from incident_manager.store.idempotency import (
     keep_answer,
 )
 from incident_manager.store.migrate import migrate
-from incident_manager.store.paging import IncidentFilter, Order
+from incident_manager.store.paging import IncidentFilter, SortOrder
 from incident_manager.store.repository import UnitOfWork
 from incident_manager.store.tokens import add_token, all_tokens, note_use, revoke_token
 from incident_manager.stream.sequencer import Sequencer
@@ -238,8 +238,8 @@ async def test_labels_are_matched_whatever_their_names_hold(transaction: Transac
         assert page.incidents == []
 
 
-@pytest.mark.parametrize("order", list(Order))
-async def test_every_order_pages_to_its_end(transaction: Transaction, order: Order) -> None:
+@pytest.mark.parametrize("order", list(SortOrder))
+async def test_every_order_pages_to_its_end(transaction: Transaction, order: SortOrder) -> None:
     made = [incident(str(number), minutes=number // 2) for number in range(7)]  # some at the same moment
     async with transaction() as unit:
         await unit.insert(*made)
@@ -250,8 +250,8 @@ async def test_every_order_pages_to_its_end(transaction: Transaction, order: Ord
             seen += page.incidents
             if (cursor := page.next_cursor) is None:
                 break
-    key = (lambda each: (each.updated_at, each.id)) if order is Order.UPDATED else (lambda each: each.id)
-    assert seen == sorted(made, key=key, reverse=order is not Order.OLDEST)
+    key = (lambda each: (each.updated_at, each.id)) if order is SortOrder.UPDATED else (lambda each: each.id)
+    assert seen == sorted(made, key=key, reverse=order is not SortOrder.OLDEST)
 
 
 async def test_a_cursor_of_another_query_is_refused(transaction: Transaction) -> None:

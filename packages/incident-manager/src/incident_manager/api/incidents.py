@@ -30,7 +30,7 @@ from incident_manager.api.services import Current
 from incident_manager.domain.errors import IncidentNotFoundError
 from incident_manager.domain.incident import Incident, Status
 from incident_manager.domain.lifecycle import Edit
-from incident_manager.store.paging import IncidentFilter, Order
+from incident_manager.store.paging import IncidentFilter, SortOrder
 from incident_manager.store.repository import UnitOfWork
 
 router = APIRouter(prefix="/v1/incidents", tags=["incidents"], route_class=StrictRoute)
@@ -118,8 +118,8 @@ def _shown(incident: Incident) -> IncidentOut:
 async def list_incidents(
     services: Current,
     where: Annotated[IncidentFilter, Depends(incident_filter)],
-    order: Annotated[Order, Query(description="`newest` or `oldest` created first, or last `updated` first.")] = (
-        Order.NEWEST
+    order: Annotated[SortOrder, Query(description="`newest` or `oldest` created first, or last `updated` first.")] = (
+        SortOrder.NEWEST
     ),
     limit: Annotated[int, Query(ge=1, le=200, description="Incidents in one page.")] = 50,
     cursor: Annotated[str | None, Query(description="`next_cursor` of the page before, with the same query.")] = None,

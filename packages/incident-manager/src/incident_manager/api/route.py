@@ -80,7 +80,7 @@ class AllowedMethods:
     def of(self, path: str) -> str:
         """The value of `Allow` for a path; empty for one that is not ours."""
         matching = (route for route in self._routes if route.path_regex.match(path))
-        return ", ".join(sorted({method for route in matching for method in route.methods}))
+        return ", ".join(sorted({method for route in matching for method in route.methods or ()}))
 
 
 def strangers_of(routers: Iterable[APIRouter]) -> dict[str, frozenset[Role]]:

@@ -28,7 +28,7 @@ _CURSOR = re.compile(r"([0-9a-f]{16})\.(-?\d{1,17})\.(inc_[0-9a-f]{32})\.([0-9a-
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class Order(StrEnum):
+class SortOrder(StrEnum):
     """In which order incidents come."""
 
     NEWEST = "newest"
@@ -71,7 +71,9 @@ class Page:
     next_cursor: str | None
 
 
-def select_page(where: IncidentFilter, limit: int, cursor: str | None, order: Order = Order.NEWEST) -> Select[Any]:
+def select_page(
+    where: IncidentFilter, limit: int, cursor: str | None, order: SortOrder = SortOrder.NEWEST
+) -> Select[Any]:
     """Return the query for one page and one incident more, which tells whether another page follows.
 
     Ids sort by creation time, so the orders by creation never change: an incident that comes or goes between two
@@ -85,13 +87,13 @@ def select_page(where: IncidentFilter, limit: int, cursor: str | None, order: Or
     query = select(incidents).where(*_conditions(where)).limit(limit + 1)
     position = None if cursor is None else _read_cursor(cursor, _digest(where, order))
     match order:
-        case Order.NEWEST:
+        case SortOrder.NEWEST:
             query = query.order_by(column.id.desc())
             return query if position is None else query.where(column.id < position[1])
-        case Order.OLDEST:
+        case SortOrder.OLDEST:
             query = query.order_by(column.id)
             return query if position is None else query.where(column.id > position[1])
-        case Order.UPDATED:
+        case SortOrder.UPDATED:
             query = query.order_by(column.updated_at.desc(), column.id.desc())
             if position is None:
                 return query
@@ -99,7 +101,7 @@ def select_page(where: IncidentFilter, limit: int, cursor: str | None, order: Or
             return query.where(or_(column.updated_at < at, and_(column.updated_at == at, column.id < incident_id)))
 
 
-def to_page(found: list[Incident], limit: int, where: IncidentFilter, order: Order = Order.NEWEST) -> Page:
+def to_page(found: list[Incident], limit: int, where: IncidentFilter, order: SortOrder = SortOrder.NEWEST) -> Page:
     """Cut what `select_page` found to the page."""
     page = found[:limit]
     return Page(page, _write_cursor(page[-1], _digest(where, order)) if len(found) > limit else None)
@@ -182,7 +184,7 @@ def _first_id(at: datetime, later: int) -> str:
     return f"inc_{min(max(milliseconds, 0), 0xFFFF_FFFF_FFFF):012x}"
 
 
-def _digest(where: IncidentFilter, order: Order) -> str:
+def _digest(where: IncidentFilter, order: SortOrder) -> str:
     """Return what tells one query from another."""
     conditions = {
         name: sorted(map(str, value)) if isinstance(value, list | tuple | set | frozenset) else value

@@ -14,7 +14,7 @@ from incident_manager.domain.errors import DuplicateOpenIncidentError, IncidentN
 from incident_manager.domain.incident import Incident
 from incident_manager.domain.timeline import TimelineEntry
 from incident_manager.store import mapping
-from incident_manager.store.paging import IncidentFilter, Order, Page, select_page, to_page
+from incident_manager.store.paging import IncidentFilter, Page, SortOrder, select_page, to_page
 from incident_manager.store.schema import IS_OPEN, alerts, incidents, outbox, timeline
 
 _PARAMETERS = 1000
@@ -175,7 +175,7 @@ class UnitOfWork:
         return told
 
     async def list(
-        self, where: IncidentFilter, limit: int, cursor: str | None = None, order: Order = Order.NEWEST
+        self, where: IncidentFilter, limit: int, cursor: str | None = None, order: SortOrder = SortOrder.NEWEST
     ) -> Page:
         """Return a page of up to `limit` incidents, newest first if nothing else is asked for.
 
