@@ -79,7 +79,8 @@ class AllowedMethods:
 
     def of(self, path: str) -> str:
         """The value of `Allow` for a path; empty for one that is not ours."""
-        matching = (route for route in self._routes if route.path_regex.match(path))
+        matching = [route for route in self._routes if route.path == path]  # no parameter is meant by a fixed path
+        matching = matching or [route for route in self._routes if route.path_regex.match(path)]
         return ", ".join(sorted({method for route in matching for method in route.methods or ()}))
 
 
