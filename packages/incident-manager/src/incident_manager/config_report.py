@@ -22,6 +22,7 @@ SECRET_KEYS = frozenset(
         "headers",
         "database_url",
         "token",
+        "tokens",
         "routing_key",
         "password",
         "templates",

@@ -12,7 +12,7 @@ import pytest
 from pydantic import SecretStr
 from testing.live import LiveApp
 
-from incident_manager.api import examples
+from incident_manager.api import ingest_examples as examples
 from incident_manager.app import create_app
 from incident_manager.settings import IngestSettings, Settings
 

@@ -23,7 +23,7 @@ def refusal(path: Path | None) -> str:
     [
         ("port: 70000", "port: must be less than or equal to 65535; given 70000"),
         ("port: [1]", "port: must be a valid integer; given [1]"),
-        ("prot: 1", "prot: unknown key; did you mean 'port'? known keys: assessment, "),
+        ("prot: 1", "prot: unknown key; did you mean 'port'? known keys: access, "),
         ("dispatcher: {batch: 0}", "dispatcher.batch: must be greater than or equal to 1; given 0"),
         ("dispatcher: {bach: 1}", "dispatcher.bach: unknown key; did you mean 'batch'?"),
         ("dispatcher: {poll: .inf}", "dispatcher.poll: must be a finite number; given inf"),

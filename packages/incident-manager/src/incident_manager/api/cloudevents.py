@@ -8,15 +8,18 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
 
+from incident_manager.access.roles import Role
+from incident_manager.api.authentication import requires
 from incident_manager.api.errors import ApiError
-from incident_manager.api.examples import CLOUDEVENT
+from incident_manager.api.ingest_examples import CLOUDEVENT
 from incident_manager.api.responses import errors
+from incident_manager.api.route import StrictRoute
 from incident_manager.api.schemas import AcceptedAlerts
 from incident_manager.api.services import Current
 from incident_manager.api.strict_json import JsonError, parse_json
 from incident_manager.ingest.cloudevents import CloudEvent, binary_event, parse_cloudevents
 
-router = APIRouter(tags=["alerts"])
+router = APIRouter(tags=["alerts"], route_class=StrictRoute, dependencies=[requires(Role.INGEST)])
 
 STRUCTURED = "application/cloudevents+json"
 BATCH = "application/cloudevents-batch+json"

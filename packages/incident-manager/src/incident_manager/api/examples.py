@@ -1,93 +1,144 @@
-"""What senders post, as the API's documentation shows it; the tests send each of these."""
+"""What bodies and answers look like, for OpenAPI: one example for each schema, by its name."""
+
+from __future__ import annotations
 
 from typing import Any
 
-ALERTMANAGER: dict[str, Any] = {
-    "version": "4",
-    "receiver": "incident-manager",
-    "status": "firing",
-    "alerts": [
-        {
-            "status": "firing",
-            "labels": {"alertname": "InstanceDown", "instance": "db-1:9100", "severity": "critical"},
-            "annotations": {"summary": "db-1 is down"},
-            "startsAt": "2026-11-25T08:00:00.123Z",
-            "endsAt": "0001-01-01T00:00:00Z",
-            "generatorURL": "http://prometheus:9090/graph?g0.expr=up+%3D%3D+0",
-            "fingerprint": "9ccc1e1f8b7a4f3c",
-        }
-    ],
-    "commonLabels": {"alertname": "InstanceDown"},
-    "commonAnnotations": {},
+_INCIDENT_ID = "inc_019b8c0de7a07c0f8e9d0a1b2c3d4e5f"
+_AT = "2026-01-05T09:00:00Z"
+_LATER = "2026-01-05T09:04:10Z"
+
+_INCIDENT: dict[str, Any] = {
+    "id": _INCIDENT_ID,
+    "title": "Checkout is slow",
+    "description": "p99 is above 2 s",
+    "severity": "P1",
+    "severity_locked": False,
+    "status": "investigating",
+    "source": "prometheus",
+    "labels": {"team": "payments", "instance": "shop-1"},
+    "annotations": {"runbook": "https://runbooks.example.org/checkout"},
+    "fingerprint": "5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef",
+    "alert_count": 3,
+    "first_seen": _AT,
+    "last_seen": _LATER,
+    "created_at": _AT,
+    "updated_at": _LATER,
+    "version": 3,
+    "acknowledged_at": _LATER,
+    "acknowledged_by": "ana",
+    "assignee": "ana",
+    "resolved_at": None,
+    "resolved_by": None,
+    "resolution": None,
+}
+_BREAKER: dict[str, Any] = {
+    "name": "notify:ops-slack",
+    "state": "open",
+    "control": "automatic",
+    "control_reason": None,
+    "since": _AT,
+    "time_in_state": 12.5,
+    "retry_after": 47.5,
+    "calls": {"success": 120, "failure": 10, "rejected": 4},
+    "successful": 120,
+    "failed": 10,
+    "rejected": 4,
+    "in_flight": 0,
+    "consecutive_failures": 10,
+    "failure_rate": 0.5,
+    "slow_call_rate": None,
+    "window_calls": 20,
+    "attempt": 1,
+    "transitions": [{"from_state": "closed", "to_state": "open", "count": 1}],
+    "last_failure": "ConnectError: connection refused",
+}
+_BREAKERS_HEALTH: dict[str, Any] = {"total": 3, "closed": 2, "open": 1, "half_open": 0, "healthy": False}
+_TOKEN: dict[str, Any] = {
+    "id": "3f9c2b7a10de",
+    "name": "alertmanager",
+    "roles": ["ingest"],
+    "created_at": _AT,
+    "expires_at": None,
+    "last_used_at": _LATER,
+    "revoked_at": None,
 }
 
-PROMETHEUS: list[dict[str, Any]] = [
-    {
-        "labels": {"alertname": "InstanceDown", "instance": "db-1:9100", "severity": "critical"},
-        "annotations": {"summary": "db-1 is down"},
-        "startsAt": "2026-11-25T08:00:00.123Z",
-        "endsAt": "2026-11-25T08:04:00.123Z",
-        "generatorURL": "http://prometheus:9090/graph?g0.expr=up+%3D%3D+0",
-    }
-]
-
-GRAFANA: dict[str, Any] = {
-    "receiver": "incident-manager",
-    "status": "firing",
-    "orgId": 1,
-    "alerts": [
-        {
-            "status": "firing",
-            "labels": {"alertname": "High memory usage", "grafana_folder": "ops", "severity": "warning"},
-            "annotations": {"summary": "92 % of the memory of web-1 is used"},
-            "startsAt": "2026-11-25T08:00:00Z",
-            "endsAt": "0001-01-01T00:00:00Z",
-            "generatorURL": "https://grafana.example.org/alerting/grafana/afz29v7z/view",
-            "fingerprint": "c6eadffa33fcdf37",
-            "values": {"B": 92.4, "C": 1},
-        }
-    ],
-}
-
-PAGERDUTY: dict[str, Any] = {
-    "routing_key": "samplekeysamplekeysamplekeysampl",
-    "event_action": "trigger",
-    "dedup_key": "disk-db-1",
-    "payload": {
-        "summary": "97 % of the disk of db-1 is used",
-        "source": "db-1.example.org",
-        "severity": "critical",
-        "custom_details": {"free": "12 GB"},
+EXAMPLES: dict[str, Any] = {
+    "AcceptedAlerts": {
+        "alerts": [
+            {"alert_id": "alt_019b8c0de7a07aaa8e9d0a1b2c3d4e5f", "incident_id": _INCIDENT_ID, "action": "opened"}
+        ]
     },
-}
-
-CLOUDEVENT: dict[str, Any] = {
-    "specversion": "1.0",
-    "type": "org.example.disk.full",
-    "source": "/hosts/db-1",
-    "subject": "/var",
-    "id": "A234-1234-1234",
-    "time": "2026-11-25T08:00:00Z",
-    "severity": "critical",
-    "datacontenttype": "application/json",
-    "data": {"title": "The disk is full", "free": 0},
-}
-
-SENTINEL: dict[str, Any] = {
-    "event_type": "anomaly.detected",
-    "timestamp": "2026-11-25T08:00:01Z",
-    "data": {
-        "alert_id": "6f1c8a52-1d0e-4b0f-9a51-0f4c8b1f2a77",
-        "timestamp": "2026-11-25T08:00:00Z",
+    "IncidentOut": _INCIDENT,
+    "IncidentDetail": {
+        **_INCIDENT,
+        "timeline": [
+            {
+                "at": _AT,
+                "actor": "source:prometheus",
+                "kind": "opened",
+                "message": "opened by an alert of prometheus",
+                "data": {"alert_id": "alt_019b8c0de7a07aaa8e9d0a1b2c3d4e5f"},
+            }
+        ],
+        "notifications": [
+            {
+                "id": "msg_019b8c0de7a07bbb8e9d0a1b2c3d4e5f",
+                "destination": "ops-slack",
+                "event": "triggered",
+                "status": "delivered",
+                "attempts": 1,
+                "created_at": _AT,
+                "next_attempt_at": _AT,
+                "delivered_at": _AT,
+                "last_error": None,
+            }
+        ],
+    },
+    "IncidentPage": {"incidents": [_INCIDENT], "next_cursor": None},
+    "IncidentCreate": {
+        "title": "Checkout is slow",
         "severity": "high",
-        "anomaly_type": "latency_spike",
-        "service_name": "chat",
-        "model": "large-1",
-        "detection_method": "z_score",
-        "confidence": 0.97,
-        "details": {"metric": "latency_ms", "value": 5400.0, "baseline": 820.5, "threshold": 3.0},
-        "context": {"region": "eu-1", "time_window": "5m", "sample_count": 120},
-        "remediation": ["Send traffic to another provider"],
-        "related_alerts": [],
+        "by": "ana",
+        "labels": {"team": "payments"},
+    },
+    "IncidentPatch": {"status": "investigating", "assignee": "ana", "note": "The cache is cold.", "by": "ana"},
+    "Acknowledge": {"by": "ana"},
+    "Resolve": {"by": "ana", "resolution": "The cache was warmed."},
+    "CircuitBreakerOut": _BREAKER,
+    "CircuitBreakerList": {"circuit_breakers": [_BREAKER]},
+    "CircuitBreakersHealth": _BREAKERS_HEALTH,
+    "Order": {"reason": "the receiver is being moved"},
+    "Reset": {"reason": "the receiver is back"},
+    "ResetAll": {"reset": ["database", "notify:ops-slack"]},
+    "TokenCreate": {"name": "alertmanager", "roles": ["ingest"]},
+    "TokenOut": _TOKEN,
+    "NewTokenOut": {**_TOKEN, "last_used_at": None, "token": "im_3f9c2b7a10de_<43 characters>"},
+    "TokenList": {"tokens": [_TOKEN]},
+    "AuditPage": {
+        "entries": [
+            {
+                "sequence": 17,
+                "at": _LATER,
+                "token_id": "3f9c2b7a10de",
+                "actor": "ana (token chat-bot)",
+                "address": "192.0.2.10",
+                "action": "incident.change",
+                "target": _INCIDENT_ID,
+                "changes": {"assignee": {"from": None, "to": "ana"}},
+                "request_id": "req_6f0c2f5a114f1c2b9e0d7a4b",
+            }
+        ],
+        "next_cursor": "before-17",
+    },
+    "Alive": {"status": "alive"},
+    "Ready": {"status": "ready"},
+    "Health": {
+        "status": "degraded",
+        "version": "0.1.0",
+        "circuit_breakers": _BREAKERS_HEALTH,
+        "waiting_notifications": {"ops-slack": 4},
+        "delivery_problems": {},
     },
 }

@@ -4,8 +4,10 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Body
 
+from incident_manager.access.roles import Role
+from incident_manager.api.authentication import requires
 from incident_manager.api.documented import DocumentedAs
-from incident_manager.api.examples import ALERTMANAGER, GRAFANA, PROMETHEUS
+from incident_manager.api.ingest_examples import ALERTMANAGER, GRAFANA, PROMETHEUS
 from incident_manager.api.responses import errors
 from incident_manager.api.route import StrictRoute
 from incident_manager.api.schemas import AcceptedAlerts
@@ -15,7 +17,7 @@ from incident_manager.ingest.fields import DEFAULT_SEVERITY
 from incident_manager.ingest.grafana import GrafanaWebhook, LegacyGrafanaWebhook, parse_grafana
 from incident_manager.ingest.prometheus import PrometheusAlert, parse_prometheus
 
-router = APIRouter(tags=["alerts"], route_class=StrictRoute)
+router = APIRouter(tags=["alerts"], route_class=StrictRoute, dependencies=[requires(Role.INGEST)])
 
 REFUSALS = errors(400, 413, 415, 422, 503)
 

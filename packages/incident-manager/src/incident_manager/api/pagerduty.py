@@ -13,9 +13,11 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import Field
 
+from incident_manager.access.roles import Role
+from incident_manager.api.authentication import CurrentCaller, caller_with_token, open_to_all
 from incident_manager.api.documented import DocumentedAs
 from incident_manager.api.errors import as_api_error
-from incident_manager.api.examples import PAGERDUTY
+from incident_manager.api.ingest_examples import PAGERDUTY
 from incident_manager.api.responses import errors
 from incident_manager.api.route import StrictRoute
 from incident_manager.api.schemas import Model
@@ -61,24 +63,32 @@ class EventsRoute(StrictRoute):
         return translated
 
 
-router = APIRouter(tags=["alerts"], route_class=EventsRoute)
+router = APIRouter(tags=["alerts"], route_class=EventsRoute, dependencies=[open_to_all()])
 
 REFUSALS: dict[int | str, dict[str, Any]] = {
     400: {"model": InvalidEvent, "description": "PagerDuty would refuse it too."},
-    **errors(413, 415, 503),
+    **errors(401, 403, 413, 415, 429, 503),
 }
 EventPayload = Annotated[Any, DocumentedAs(PagerDutyEvent), Body(examples=[PAGERDUTY])]
 
 
 @router.post("/v2/enqueue", status_code=202, responses=REFUSALS, operation_id="take_pagerduty_event")
 @router.post("/v1/ingest/pagerduty", status_code=202, responses=REFUSALS, operation_id="take_pagerduty_event_here")
-async def take_pagerduty_event(payload: EventPayload, services: Current) -> EventProcessed:
+async def take_pagerduty_event(
+    payload: EventPayload, request: Request, caller: CurrentCaller, services: Current
+) -> EventProcessed:
     """Take an event in the format of PagerDuty's Events API v2.
 
     `acknowledge` acknowledges the open incident of the same `dedup_key`, and `resolve` ends it; without one, neither
     does anything. Keys are separate for each `routing_key`, which is not kept.
+
+    Where callers need a token, `routing_key` is one with the role `ingest`, unless `Authorization` holds it.
     """
     event = parse_pagerduty(payload, services.now())
+    if Role.INGEST in caller.roles:
+        services.access.require(caller, Role.INGEST)
+    else:
+        caller_with_token(request, payload["routing_key"], Role.INGEST)
     await services.take([event.alert])
     return EventProcessed(dedup_key=event.dedup_key)
 

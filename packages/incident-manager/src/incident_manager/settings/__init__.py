@@ -1,5 +1,6 @@
 """Settings: one file and the environment, checked as a whole before anything starts."""
 
+from incident_manager.settings.access import AccessSettings, RateSettings, TokenSettings
 from incident_manager.settings.destinations import (
     DestinationSettings,
     EmailDestination,
@@ -16,16 +17,19 @@ from incident_manager.settings.settings import Settings
 
 __all__ = [
     "CONFIG_VARIABLE",
+    "AccessSettings",
     "DestinationSettings",
     "DispatcherSettings",
     "EmailDestination",
     "HttpDestination",
     "IngestSettings",
     "PagerDutyDestination",
+    "RateSettings",
     "RouteSettings",
     "Settings",
     "SlackApiDestination",
     "SlackDestination",
+    "TokenSettings",
     "WebhookDestination",
     "load_settings",
 ]

@@ -9,7 +9,9 @@ from typing import Annotated, Any
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from incident_manager.access.control import AuthMode
 from incident_manager.protection import UnknownBreakerNameError, breaker_table
+from incident_manager.settings.access import AccessSettings, TokenSettings
 from incident_manager.settings.destinations import DestinationSettings
 from incident_manager.settings.ingest import IngestSettings
 from incident_manager.settings.monitoring import SelfMonitoringSettings
@@ -21,7 +23,7 @@ from recloser import SettingsError
 ENV_PREFIX = "INCIDENT_MANAGER_"
 """Of every environment variable that is a setting."""
 
-_DESTINATION_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 
 
 class Settings(BaseSettings):
@@ -57,6 +59,11 @@ class Settings(BaseSettings):
     ingest: IngestSettings = IngestSettings()
     self_monitoring: SelfMonitoringSettings = SelfMonitoringSettings()
     """When an open circuit becomes an incident."""
+    auth: AuthMode = "auto"
+    """Who must show a token: with `tokens` everybody, with `none` nobody; `auto` decides by whether there is one."""
+    tokens: dict[str, TokenSettings] = {}
+    """Tokens by the name of who holds them; others are kept in the database."""
+    access: AccessSettings = AccessSettings()
 
     @property
     def store_url(self) -> str:
@@ -65,11 +72,11 @@ class Settings(BaseSettings):
             return self.database_url.get_secret_value()
         return f"sqlite+aiosqlite:///{(self.data_dir / 'incidents.db').absolute()}"
 
-    @field_validator("destinations")
+    @field_validator("destinations", "tokens")
     @classmethod
     def _check_names(cls, value: dict[str, Any]) -> dict[str, Any]:
         for name in value:
-            if not _DESTINATION_NAME.fullmatch(name):
+            if not _NAME.fullmatch(name):
                 raise located([name], name, "must be 1 to 63 of a-z, 0-9, '.', '_' and '-', not a mark first")
         return value
 

@@ -20,7 +20,7 @@ from incident_manager.domain.errors import (
 from incident_manager.domain.incident import Incident
 from incident_manager.domain.timeline import TimelineEntry
 from incident_manager.store import mapping
-from incident_manager.store.paging import IncidentFilter, Page, select_page, to_page
+from incident_manager.store.paging import IncidentFilter, Page, SortOrder, select_page, to_page
 from incident_manager.store.schema import IS_OPEN, alerts, incidents, outbox, timeline
 
 _PARAMETERS = 1000
@@ -223,14 +223,16 @@ class UnitOfWork:
                 told.setdefault(row.incident_id, []).append(row.destination)
         return told
 
-    async def list(self, where: IncidentFilter, limit: int, cursor: str | None = None) -> Page:
-        """Return a page of up to `limit` incidents, newest first.
+    async def list(
+        self, where: IncidentFilter, limit: int, cursor: str | None = None, order: SortOrder = SortOrder.NEWEST
+    ) -> Page:
+        """Return a page of up to `limit` incidents, newest first if nothing else is asked for.
 
         Raises:
-            InvalidCursorError: The cursor is not one of ours.
+            InvalidCursorError: The cursor is not one of ours, or is of another query.
         """
-        rows = await self.connection.execute(select_page(where, limit, cursor))
-        return to_page([mapping.to_incident(row) for row in rows], limit)
+        rows = await self.connection.execute(select_page(where, limit, cursor, order))
+        return to_page([mapping.to_incident(row) for row in rows], limit, where, order)
 
 
 def chunks(values: Sequence[str]) -> Iterable[Sequence[str]]:
