@@ -95,14 +95,14 @@ def try_destination(
 
     from incident_manager.notify.trial import send_trials
 
-    settings = _settings(config)
+    settings = settings_or_exit(config)
     if name not in settings.destinations:
-        _fail(f"{name}: no such destination; there are: {', '.join(settings.destinations) or 'none'}", 2)
+        fail(f"{name}: no such destination; there are: {', '.join(settings.destinations) or 'none'}", 2)
     results = asyncio.run(send_trials(name, settings))
     for result in results:
         took = f"after {result.seconds:.2f} s"
         if result.error is not None:
-            _fail(f"{name}: the {result.event} notification was not delivered {took}: {result.error}", 1)
+            fail(f"{name}: the {result.event} notification was not delivered {took}: {result.error}", 1)
         out.print(f"{name}: {result.event} notification delivered {took}", highlight=False, markup=False)
         for warning in result.warnings:
             out.print(f"{name}: warning: {warning}", highlight=False, markup=False, style="yellow")
