@@ -95,6 +95,8 @@ class ExceptionTable:
 
     def judge(self, exc: BaseException) -> Verdict:
         """The verdict on an exception."""
+        if isinstance(exc, CircuitOpenError):
+            return IGNORED  # of another breaker inside this one: nobody was asked
         if isinstance(exc, self.local):
             return UNREACHABLE
         if isinstance(exc, self.failing):
@@ -214,7 +216,7 @@ class Exchange:
 
 
 class Options(TypedDict, Generic[R], total=False):
-    """Keyword arguments of everything that protects an HTTP client.
+    """Keyword arguments of everything that protects a client with a breaker per host.
 
     Attributes:
         breaker: One breaker for all requests; without it there is one per host, or per `key`.
@@ -222,7 +224,7 @@ class Options(TypedDict, Generic[R], total=False):
             port if it is not the usual one. Query strings have no place in it.
         settings: Settings of each breaker; default: the registry's own, or `presets.http_api()` if it has none.
         registry: Where the breakers are kept; default: `recloser.default_registry`.
-        name: The breakers are called `name:key`; default `http`.
+        name: The breakers are called `name:key`; default `http`, `grpc`, or what the SDK is called.
         max_breakers: Bound on their number; default 1,000. See `recloser.KeyedBreakers`.
     """
 
@@ -240,6 +242,7 @@ class Breakers(Generic[R]):
     Args:
         host_of: The default key of a request.
         preset: Settings when neither the options nor the registry say anything.
+        default_name: What the breakers are called when the options don't say.
         options: See `Options`.
 
     Raises:
@@ -252,6 +255,7 @@ class Breakers(Generic[R]):
         self,
         host_of: Callable[[R], Hashable],
         preset: Callable[[], Settings] = presets.http_api,
+        default_name: str = "http",
         **options: Unpack[Options[R]],
     ) -> None:
         unknown = set(options) - set(Options.__annotations__)
@@ -264,7 +268,7 @@ class Breakers(Generic[R]):
             return
         self._key = options.get("key", host_of)
         registry = options.get("registry", default_registry)
-        name = options.get("name", "http")
+        name = options.get("name", default_name)
         bounds: dict[str, Any] = {"max_breakers": options["max_breakers"]} if "max_breakers" in options else {}
         settings = options.get("settings")
         if settings is not None:

@@ -51,11 +51,9 @@ def protect(client: C, dialect: Dialect, **options: Unpack[LlmOptions]) -> C:
     if idle_timeout is not None:
         check_seconds("idle_timeout", idle_timeout)
     check_seconds("configuration_open_for", configuration_open_for)
-    plain: Any = options
-    if "breaker" not in options:
-        plain = {"name": dialect.name, **options}
+    plain: Any = options  # what is left are those of Options
     skin = _skin_of(inside)
-    breakers = Breakers(_httpx.host_of, presets.llm_service, **plain)
+    breakers = Breakers(_httpx.host_of, presets.llm_service, dialect.name, **plain)
     policy = LlmPolicy(
         skin.BreakerTransport.names,
         breakers,
