@@ -28,8 +28,9 @@ def retry_delay(status: bytes) -> float | None:
 
 def _duration(message: bytes) -> float | None:
     numbers = {number: value for number, value in _fields(message) if isinstance(value, int)}
-    seconds = numbers.get(_SECONDS, 0) + numbers.get(_NANOS, 0) / 1e9
-    return seconds if seconds <= _LONGEST_DURATION else None  # a negative one is a huge one on the wire
+    seconds, nanos = numbers.get(_SECONDS, 0), numbers.get(_NANOS, 0)
+    # A negative number is a huge one on the wire.
+    return seconds + nanos / 1e9 if seconds <= _LONGEST_DURATION and nanos < 1_000_000_000 else None
 
 
 def _messages(message: bytes, number: int) -> list[bytes]:
