@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 from sqlalchemy import Engine, event
-from sqlalchemy.engine import Dialect
+from sqlalchemy.engine import Dialect, ExceptionContext
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from recloser.breaker import CircuitBreaker
@@ -27,10 +27,11 @@ _SQLITE_ANSWERS = frozenset({1, 18, 19, 20, 25})
 def protect(engine: E, breaker: CircuitBreaker) -> E:
     """Let every connect, pre-ping and statement of the engine ask the breaker first.
 
-    A rejection raises `CircuitOpenError` from where SQLAlchemy would have raised its own error; rollback and return to
-    the pool are never rejected. Waiting for a free connection of the pool does not count, nor does a `creator` of
-    your own: give `create_engine(creator=breaker(creator))`. Rules of the breaker's settings see the driver's
-    exception. Protect an engine once, before its first use and after adding other listeners.
+    A rejection raises `CircuitOpenError` from where SQLAlchemy would have raised its own error. The end of a
+    transaction, by commit or rollback, reading on from a result and the return to the pool are never rejected, and
+    count only when the server fails at it. Waiting for a free connection of the pool does not count, nor does a
+    `creator` of your own: give `create_engine(creator=breaker(creator))`. Rules of the breaker's settings see the
+    driver's exception. Protect an engine once, before its first use and after adding other listeners.
 
     Returns:
         The same engine.
@@ -41,6 +42,7 @@ def protect(engine: E, breaker: CircuitBreaker) -> E:
     _protect_connecting(sync, guard)
     _protect_statements(sync, guard)
     _protect_ping(dialect, guard)
+    _note_failures_elsewhere(sync, guard)
     return engine
 
 
@@ -56,19 +58,19 @@ def _protect_statements(engine: Engine, guard: Guard) -> None:
 
     @event.listens_for(engine, "do_execute")
     def execute(cursor: Any, statement: str, parameters: Any, context: Any) -> bool:
-        with guard.call():
+        with guard.statement(statement):
             engine.dialect.do_execute(cursor, statement, parameters, context)
         return True
 
     @event.listens_for(engine, "do_executemany")
     def executemany(cursor: Any, statement: str, parameters: Any, context: Any) -> bool:
-        with guard.call():
+        with guard.statement(statement):
             engine.dialect.do_executemany(cursor, statement, parameters, context)
         return True
 
     @event.listens_for(engine, "do_execute_no_params")
     def execute_no_params(cursor: Any, statement: str, context: Any) -> bool:
-        with guard.call():
+        with guard.statement(statement):
             engine.dialect.do_execute_no_params(cursor, statement, context)
         return True
 
@@ -82,6 +84,16 @@ def _protect_ping(dialect: Dialect, guard: Guard) -> None:
             return ping(connection)
 
     dialect.do_ping = do_ping  # type: ignore[assignment]
+
+
+def _note_failures_elsewhere(engine: Engine, guard: Guard) -> None:
+    # Commit, rollback and the rows of a result have no event around them, but one for their errors. Those of connects
+    # come without a connection, those of statements with their statement: they have been calls already.
+    @event.listens_for(engine, "handle_error")
+    def failed(context: ExceptionContext) -> None:
+        elsewhere = context.connection is not None and context.statement is None and not context.is_pre_ping
+        if elsewhere and isinstance(context.original_exception, Exception):
+            guard.note(context.original_exception)
 
 
 def judge(dialect: Dialect, exc: Exception) -> Outcome:
