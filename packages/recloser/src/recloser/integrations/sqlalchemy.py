@@ -28,8 +28,8 @@ def protect(engine: E, breaker: CircuitBreaker) -> E:
     """Let every connect, pre-ping and statement of the engine ask the breaker first.
 
     A rejection raises `CircuitOpenError` from where SQLAlchemy would have raised its own error. The end of a
-    transaction, by commit or rollback, reading on from a result and the return to the pool are never rejected, and
-    count only when the server fails at it. Waiting for a free connection of the pool does not count, nor does a
+    transaction, by commit or rollback, and reading on from a result are never rejected; they count only when the server
+    fails at a commit or while a result is read. Waiting for a free connection of the pool does not count, nor does a
     `creator` of your own: give `create_engine(creator=breaker(creator))`. Rules of the breaker's settings see the
     driver's exception. Protect an engine once, before its first use and after adding other listeners.
 
@@ -42,7 +42,8 @@ def protect(engine: E, breaker: CircuitBreaker) -> E:
     _protect_connecting(sync, guard)
     _protect_statements(sync, guard)
     _protect_ping(dialect, guard)
-    _note_failures_elsewhere(sync, guard)
+    _note_failing_commits(dialect, guard)
+    _note_failing_results(sync, guard)
     return engine
 
 
@@ -86,13 +87,23 @@ def _protect_ping(dialect: Dialect, guard: Guard) -> None:
     dialect.do_ping = do_ping  # type: ignore[assignment]
 
 
-def _note_failures_elsewhere(engine: Engine, guard: Guard) -> None:
-    # Commit, rollback and the rows of a result have no event around them, but one for their errors. Those of connects
-    # come without a connection, those of statements with their statement: they have been calls already.
+def _note_failing_commits(dialect: Dialect, guard: Guard) -> None:
+    commit = dialect.do_commit
+
+    def do_commit(connection: Any) -> None:
+        with guard.reading():
+            commit(connection)
+
+    dialect.do_commit = do_commit  # type: ignore[assignment]
+
+
+def _note_failing_results(engine: Engine, guard: Guard) -> None:
+    # The rows of a result have no event around them, but one for their errors: without a statement.
+    # A rollback that fails is not counted: what it was made for has been.
     @event.listens_for(engine, "handle_error")
     def failed(context: ExceptionContext) -> None:
-        elsewhere = context.connection is not None and context.statement is None and not context.is_pre_ping
-        if elsewhere and isinstance(context.original_exception, Exception):
+        reading = context.execution_context is not None and context.statement is None
+        if reading and isinstance(context.original_exception, Exception):
             guard.note(context.original_exception)
 
 

@@ -324,7 +324,8 @@ def test_server_that_cannot_serve_is_a_failure(
     client.config_set("maxmemory-policy", "noeviction")
     with pytest.raises(errors.ResponseError):
         client.set("a", "x" * 100)
-    with client.pipeline() as pipe:
-        pipe.set("a", "x" * 100).execute(raise_on_error=False)
+    with client.pipeline(transaction=False) as pipe:
+        [error] = pipe.set("a", "x" * 100).execute(raise_on_error=False)
+        assert isinstance(error, errors.ResponseError)
     client.close()
     assert outcomes(breaker) == {"success": 2, "failure": 2}
