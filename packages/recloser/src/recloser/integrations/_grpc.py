@@ -10,8 +10,9 @@ import grpc
 
 from recloser import presets
 from recloser.errors import CircuitOpenError
-from recloser.integrations._http import Breakers, Exchange, Options, retry_after_seconds
+from recloser.integrations._http import Breakers, Exchange, retry_after_seconds
 from recloser.integrations._retry_info import retry_delay
+from recloser.integrations.options import Options
 from recloser.outcomes import FAILURE, IGNORED, SUCCESS, Outcome, Verdict
 from recloser.settings import check_seconds
 
@@ -67,7 +68,7 @@ class Policy:
         target: Of the channel.
         patience: Seconds. A call whose own deadline is shorter and passes says nothing about the server; None takes
             every deadline for a fair one.
-        options: See `recloser.integrations.Options`.
+        options: See `recloser.integrations.options.Options`.
 
     Raises:
         TypeError: An option is unknown.

@@ -10,7 +10,8 @@ import grpc.aio
 
 from recloser.errors import CircuitOpenError
 from recloser.integrations._grpc import CircuitOpenRpcError, Policy, Rpc
-from recloser.integrations._http import Exchange, Options, reasons_of
+from recloser.integrations._http import Exchange, reasons_of
+from recloser.integrations.options import Options
 from recloser.outcomes import SUCCESS
 
 

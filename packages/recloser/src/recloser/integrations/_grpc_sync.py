@@ -10,7 +10,8 @@ import grpc
 
 from recloser.errors import CircuitOpenError
 from recloser.integrations._grpc import CircuitOpenRpcError, Policy, Rpc
-from recloser.integrations._http import Exchange, Options, reasons_of
+from recloser.integrations._http import Exchange, reasons_of
+from recloser.integrations.options import Options
 from recloser.outcomes import SUCCESS
 
 
@@ -29,7 +30,7 @@ class BreakerInterceptor(
         target: That of the channel: the breakers are called after it and the service.
         patience: Seconds. A call whose own deadline is shorter and passes says nothing about the server; None takes
             every deadline for a fair one.
-        options: See `recloser.integrations.Options`; a `key` function is given an `Rpc`.
+        options: See `recloser.integrations.options.Options`; a `key` function is given an `Rpc`.
 
     Raises:
         SettingsError: The options contradict each other, or `patience` is not a number of seconds.

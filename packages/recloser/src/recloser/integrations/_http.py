@@ -10,14 +10,15 @@ import errno
 import math
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypedDict, TypeVar, Unpack
+from typing import Any, Generic, Protocol, TypeVar, Unpack
 
 from recloser import presets
 from recloser.breaker import CircuitBreaker
 from recloser.errors import CircuitOpenError, DuplicateBreakerError, SettingsError
+from recloser.integrations.options import Options
 from recloser.outcomes import FAILURE, IGNORED, SUCCESS, Outcome, Verdict
 from recloser.permits import Permit
-from recloser.registry import Registry, default_registry
+from recloser.registry import default_registry
 from recloser.settings import Settings
 
 R = TypeVar("R")
@@ -213,27 +214,6 @@ class Exchange:
 
 
 # Which breaker a request asks
-
-
-class Options(TypedDict, Generic[R], total=False):
-    """Keyword arguments of everything that protects a client with a breaker per host.
-
-    Attributes:
-        breaker: One breaker for all requests; without it there is one per host, or per `key`.
-        key: Function of the client's own request that returns what a breaker stands for; default: the host, and the
-            port if it is not the usual one. Query strings have no place in it.
-        settings: Settings of each breaker; default: the registry's own, or `presets.http_api()` if it has none.
-        registry: Where the breakers are kept; default: `recloser.default_registry`.
-        name: The breakers are called `name:key`; default `http`, `grpc`, or what the SDK is called.
-        max_breakers: Bound on their number; default 1,000. See `recloser.KeyedBreakers`.
-    """
-
-    breaker: CircuitBreaker
-    key: Callable[[R], Hashable]
-    settings: Settings
-    registry: Registry
-    name: str
-    max_breakers: int
 
 
 class Breakers(Generic[R]):

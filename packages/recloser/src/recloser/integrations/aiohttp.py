@@ -16,12 +16,12 @@ from recloser.integrations._http import (
     Breakers,
     ExceptionTable,
     Exchange,
-    Options,
     has_no_body,
     host_key,
     reasons_of,
     verdict_on_status,
 )
+from recloser.integrations.options import Options
 from recloser.outcomes import Outcome, Verdict
 
 __all__ = ["BreakerMiddleware", "CircuitOpenConnectionError", "protect"]
@@ -69,7 +69,7 @@ class BreakerMiddleware:
     ignored. As the last of several middlewares it sees each request as it is sent.
 
     Args:
-        options: See `recloser.integrations.Options`.
+        options: See `recloser.integrations.options.Options`.
 
     Attributes:
         trace_config: For the session's `trace_configs`. With it, a timeout of a request that still waits for a
