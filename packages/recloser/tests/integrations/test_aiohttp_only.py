@@ -125,7 +125,6 @@ async def test_slow_server_behind_a_pool_that_was_full_is_a_failure(server: RawS
 async def test_cancelled_request_is_ignored(
     session: aiohttp.ClientSession, server: RawServer, registry: Registry
 ) -> None:
-    """D8, BR-41."""
     asked = asyncio.Event()
     loop = asyncio.get_running_loop()
     server.otherwise = [lambda: loop.call_soon_threadsafe(asked.set), HANG]
@@ -151,7 +150,6 @@ async def test_second_protection_is_refused(session: aiohttp.ClientSession) -> N
 
 
 def test_rejection_survives_pickling() -> None:
-    """D4."""
     error = CircuitOpenConnectionError("partner", "open", 3.0, "HTTP 500")
     copy = pickle.loads(pickle.dumps(error))
     assert (type(copy), str(copy), copy.retry_after) == (type(error), str(error), 3.0)
