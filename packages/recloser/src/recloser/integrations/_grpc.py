@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
+from functools import partial
 from typing import Any, NamedTuple, TypeAlias, Unpack
 
 import grpc
@@ -15,6 +17,8 @@ from recloser.integrations._retry_info import retry_delay
 from recloser.integrations.options import Options
 from recloser.outcomes import FAILURE, IGNORED, SUCCESS, Outcome, Verdict
 from recloser.settings import check_seconds
+
+logger = logging.getLogger("recloser")
 
 Metadata: TypeAlias = Iterable[tuple[str, str | bytes]]
 
@@ -91,25 +95,27 @@ class Policy:
         """
         method = details.method.decode() if isinstance(details.method, bytes) else details.method
         impatient = self._patience is not None and details.timeout is not None and details.timeout < self._patience
-        return self._breakers.begin(Rpc(self._target, method), _impatient if impatient else judge)
+        return self._breakers.begin(Rpc(self._target, method), partial(judge, impatient=impatient))
 
 
-def judge(exc: BaseException) -> Verdict:
-    """What the error of a call says of the server."""
+def judge(exc: BaseException, *, impatient: bool = False) -> Verdict:
+    """What the error of a call says of the server.
+
+    Args:
+        exc: Anything a call may raise.
+        impatient: Whether a deadline that has passed was too short to say anything.
+    """
     if isinstance(exc, CircuitOpenError) or not isinstance(exc, grpc.RpcError):
         return IGNORED  # another breaker, or an error of the caller's own
-    code: Callable[[], grpc.StatusCode] | None = getattr(exc, "code", None)
-    if code is None:
+    try:
+        code = exc.code()
+        if impatient and code is grpc.StatusCode.DEADLINE_EXCEEDED:
+            return IGNORED
+        trailing: Any = exc.trailing_metadata()
+        return verdict_on_status(code, exc.details(), trailing)
+    except Exception:  # an error of another interceptor's making: it must still reach the caller
+        logger.exception("an error of gRPC could not be judged; the call is counted as a failure")
         return FAILURE
-    trailing: Any = exc.trailing_metadata()
-    return verdict_on_status(code(), exc.details(), trailing)
-
-
-def _impatient(exc: BaseException) -> Verdict:
-    verdict = judge(exc)
-    if isinstance(exc, grpc.RpcError) and exc.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
-        return IGNORED
-    return verdict
 
 
 def verdict_on_status(code: grpc.StatusCode, details: str | None, trailing: Metadata | None) -> Verdict:
@@ -140,7 +146,7 @@ def seconds_to_wait(trailing: Metadata, now: float) -> float | None:
         trailing: The trailing metadata.
         now: Unix seconds, for a `retry-after` that is a date.
     """
-    said: Mapping[str, str | bytes] = dict(trailing)
+    said = {key: value for key, value in trailing}  # noqa: C416 - dict() would take the metadata of grpc.aio for a mapping
     status = said.get("grpc-status-details-bin")
     delay = retry_delay(status) if isinstance(status, bytes) else None
     if delay is not None:

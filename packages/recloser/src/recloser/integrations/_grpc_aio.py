@@ -125,11 +125,8 @@ async def _status(call: Any, exchange: Exchange) -> None:
         if code is grpc.StatusCode.OK:
             exchange.answered(SUCCESS)
         else:
-            exchange.raised(
-                grpc.aio.AioRpcError(
-                    code, trailing_metadata=await call.trailing_metadata(), details=await call.details()
-                )
-            )
+            details, trailing = await call.details(), await call.trailing_metadata()
+            exchange.raised(grpc.aio.AioRpcError(code, grpc.aio.Metadata(), trailing, details))
     except BaseException as exc:
         exchange.raised(exc)
         raise

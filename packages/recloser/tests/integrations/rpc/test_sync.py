@@ -1,5 +1,6 @@
 """What a sync gRPC channel does behind a breaker; `test_aio.py` says the same of the async one."""
 
+import contextlib
 import gc
 import pickle
 import threading
@@ -7,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import grpc
+import grpc.experimental
 import pytest
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.duration_pb2 import Duration
@@ -338,6 +340,27 @@ def test_stream_that_breaks_off_is_a_failure(
     assert outcomes(registry) == {"failure": 1}
 
 
+@pytest.mark.parametrize(
+    ("reply", "outcome"),
+    [([b"one", b"two"], "success"), ([b"one", Abort(Code.INTERNAL)], "failure"), ([b"one", Hang()], "ignored")],
+)
+def test_stream_without_a_thread_of_its_own(
+    rpc_server: RpcServer, registry: Registry, reply: list[Any], outcome: str
+) -> None:
+    rpc_server.otherwise = reply
+    options = [(grpc.experimental.ChannelOptions.SingleThreadedUnaryStream, 1)]
+    with protect(
+        grpc.insecure_channel(rpc_server.target, options=options), rpc_server.target, registry=registry
+    ) as one:
+        responses = start(one, UNARY_STREAM)
+        assert next(responses) == b"one"
+        if outcome == "ignored":
+            responses.cancel()
+        with contextlib.suppress(grpc.RpcError):
+            list(responses)
+    assert outcomes(registry) == {outcome: 1}
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_server_that_ends_during_a_call_is_a_failure(
     channel: grpc.Channel, rpc_server: RpcServer, registry: Registry, kind: str
@@ -486,6 +509,25 @@ def test_rejection_by_another_breaker_says_nothing_about_the_server(
         for kind in KINDS:
             assert isinstance(fails(channel, kind), CircuitOpenError)
     assert registry[f"grpc:{target}/{SERVICE}"].stats().calls["ignored"] == 4
+
+
+def test_error_that_cannot_be_judged_reaches_the_caller_and_is_a_failure(
+    rpc_server: RpcServer, registry: Registry, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Bare(grpc.RpcError):
+        """An error of another interceptor, without a code."""
+
+    class Replacing(grpc.UnaryUnaryClientInterceptor):
+        def intercept_unary_unary(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
+            raise Bare("no code")
+
+    with grpc.insecure_channel(rpc_server.target) as plain:
+        interceptors = BreakerInterceptor(rpc_server.target, registry=registry), Replacing()
+        future = grpc.intercept_channel(plain, *interceptors).unary_unary(f"/{SERVICE}/Get").future(b"one")
+        with pytest.raises(Bare, match="no code"):
+            future.result()
+    assert outcomes(registry) == {"failure": 1}
+    assert "could not be judged" in caplog.text
 
 
 def test_other_interceptors_keep_working_around_it(rpc_server: RpcServer, registry: Registry) -> None:
