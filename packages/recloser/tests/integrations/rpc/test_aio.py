@@ -30,6 +30,7 @@ from recloser.testing import FakeClock
 
 Code = grpc.StatusCode
 SERVICE = "shop.v1.Orders"
+GRPC = tuple(int(part) for part in grpc.__version__.split(".")[:2])
 
 
 def start(channel: Any, kind: str, timeout: float | None = 10, service: str = SERVICE, **options: Any) -> Any:
@@ -332,6 +333,7 @@ async def test_stream_whose_responses_nobody_reads_is_settled_by_its_end(
     assert await eventually(lambda: outcomes(registry) == {"failure": 1})
 
 
+@pytest.mark.skipif(GRPC < (1, 84), reason="earlier versions leave streams alone that nobody waits for: grpcio's own")
 async def test_calls_in_flight_are_ignored_when_the_channel_is_closed(
     rpc_server: RpcServer, registry: Registry
 ) -> None:
@@ -340,8 +342,7 @@ async def test_calls_in_flight_are_ignored_when_the_channel_is_closed(
         responses = [start(channel, kind) for kind in STREAMS]
         for stream in responses:
             await anext(aiter(stream))
-    await eventually(lambda: outcomes(registry) == {"ignored": 2})
-    assert outcomes(registry) == {"ignored": 2}
+    assert await eventually(lambda: outcomes(registry) == {"ignored": 2})
 
 
 def test_channels_of_two_loops_share_their_breakers(rpc_server: RpcServer, registry: Registry) -> None:
