@@ -91,7 +91,9 @@ class Permit:
             exc: What it raised, or None.
             result: What it returned.
             otherwise: The verdict when the settings' `classify`, `ignore`, `unreachable` and `failure_on_result` have
-                nothing to say; it takes the place of `failure_on`.
+                nothing to say; it takes the place of `failure_on`. Whoever knows a client says with it what its words
+                cannot: `permit.settle(otherwise=Verdict(Outcome.FAILURE, conclusive=False))` for a call that never got
+                out, for example.
 
         Returns:
             True if this settled the permit.

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from packages.recloser.tests.support import Boom, is_rejected, listen, reach_probing, settings, trip
 
-from recloser import CallFinished, CircuitBreaker, CircuitOpenError, Outcome, Permit, State
+from recloser import CallFinished, CircuitBreaker, CircuitOpenError, Outcome, Permit, State, Verdict
 from recloser.testing import FakeClock
 
 WORDS: dict[str, tuple[Callable[[Permit], bool], Outcome]] = {
@@ -45,6 +45,21 @@ def test_only_the_first_word_counts(
     before = breaker.stats()
     assert not second(permit)
     assert breaker.stats() == before
+
+
+@pytest.mark.parametrize("outcome", [Outcome.SUCCESS, Outcome.FAILURE, Outcome.IGNORED, Outcome.THROTTLED])
+def test_verdict_of_who_knows_the_client(breaker: CircuitBreaker, outcome: Outcome) -> None:
+    assert breaker.acquire().settle(otherwise=Verdict(outcome, failed="as told"))
+    assert breaker.stats().calls[outcome] == 1
+
+
+def test_failure_of_a_call_that_never_got_out_does_not_decide_in_half_open(
+    breaker: CircuitBreaker, clock: FakeClock
+) -> None:
+    reach_probing(breaker, clock)
+    assert breaker.acquire().settle(otherwise=Verdict(Outcome.FAILURE, conclusive=False))
+    assert breaker.state is State.HALF_OPEN
+    assert not is_rejected(breaker)
 
 
 def test_acquire_of_an_open_circuit_is_rejected(breaker: CircuitBreaker) -> None:

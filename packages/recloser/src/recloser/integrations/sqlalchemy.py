@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 from sqlalchemy import Engine, event
-from sqlalchemy.engine import Dialect
+from sqlalchemy.engine import Dialect, ExceptionContext
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from recloser.breaker import CircuitBreaker
@@ -27,10 +27,11 @@ _SQLITE_ANSWERS = frozenset({1, 18, 19, 20, 25})
 def protect(engine: E, breaker: CircuitBreaker) -> E:
     """Let every connect, pre-ping and statement of the engine ask the breaker first.
 
-    A rejection raises `CircuitOpenError` from where SQLAlchemy would have raised its own error; rollback and return to
-    the pool are never rejected. Waiting for a free connection of the pool does not count, nor does a `creator` of
-    your own: give `create_engine(creator=breaker(creator))`. Rules of the breaker's settings see the driver's
-    exception. Protect an engine once, before its first use and after adding other listeners.
+    A rejection raises `CircuitOpenError` from where SQLAlchemy would have raised its own error. The end of a
+    transaction, by commit or rollback, and reading on from a result are never rejected; they count only when the server
+    fails at a commit or while a result is read. Waiting for a free connection of the pool does not count, nor does a
+    `creator` of your own: give `create_engine(creator=breaker(creator))`. Rules of the breaker's settings see the
+    driver's exception. Protect an engine once, before its first use and after adding other listeners.
 
     Returns:
         The same engine.
@@ -41,6 +42,8 @@ def protect(engine: E, breaker: CircuitBreaker) -> E:
     _protect_connecting(sync, guard)
     _protect_statements(sync, guard)
     _protect_ping(dialect, guard)
+    _note_failing_commits(dialect, guard)
+    _note_failing_results(sync, guard)
     return engine
 
 
@@ -56,19 +59,19 @@ def _protect_statements(engine: Engine, guard: Guard) -> None:
 
     @event.listens_for(engine, "do_execute")
     def execute(cursor: Any, statement: str, parameters: Any, context: Any) -> bool:
-        with guard.call():
+        with guard.statement(statement):
             engine.dialect.do_execute(cursor, statement, parameters, context)
         return True
 
     @event.listens_for(engine, "do_executemany")
     def executemany(cursor: Any, statement: str, parameters: Any, context: Any) -> bool:
-        with guard.call():
+        with guard.statement(statement):
             engine.dialect.do_executemany(cursor, statement, parameters, context)
         return True
 
     @event.listens_for(engine, "do_execute_no_params")
     def execute_no_params(cursor: Any, statement: str, context: Any) -> bool:
-        with guard.call():
+        with guard.statement(statement):
             engine.dialect.do_execute_no_params(cursor, statement, context)
         return True
 
@@ -82,6 +85,26 @@ def _protect_ping(dialect: Dialect, guard: Guard) -> None:
             return ping(connection)
 
     dialect.do_ping = do_ping  # type: ignore[assignment]
+
+
+def _note_failing_commits(dialect: Dialect, guard: Guard) -> None:
+    commit = dialect.do_commit
+
+    def do_commit(connection: Any) -> None:
+        with guard.reading():
+            commit(connection)
+
+    dialect.do_commit = do_commit  # type: ignore[assignment]
+
+
+def _note_failing_results(engine: Engine, guard: Guard) -> None:
+    # The rows of a result have no event around them, but one for their errors: without a statement.
+    # A rollback that fails is not counted: what it was made for has been.
+    @event.listens_for(engine, "handle_error")
+    def failed(context: ExceptionContext) -> None:
+        reading = context.execution_context is not None and context.statement is None
+        if reading and isinstance(context.original_exception, Exception):
+            guard.note(context.original_exception)
 
 
 def judge(dialect: Dialect, exc: Exception) -> Outcome:
