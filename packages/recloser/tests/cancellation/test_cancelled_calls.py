@@ -138,7 +138,6 @@ async def test_timeout_of_the_caller_is_ignored(probing: CircuitBreaker, form: F
 
 @every_form
 async def test_failure_of_a_sibling_in_a_task_group_is_ignored(probing: CircuitBreaker, form: Form) -> None:
-    """A1."""
     stuck = Stuck()
 
     async def sibling() -> None:
@@ -157,7 +156,7 @@ async def test_failure_of_a_sibling_in_a_task_group_is_ignored(probing: CircuitB
 
 
 async def test_timeout_inside_the_protected_call_is_a_failure(probing: CircuitBreaker) -> None:
-    """D2: a deadline that we impose on the dependency is the dependency's failure."""
+    """A deadline that we impose on the dependency is the dependency's failure."""
 
     @probing
     async def call() -> None:
@@ -171,8 +170,6 @@ async def test_timeout_inside_the_protected_call_is_a_failure(probing: CircuitBr
 
 
 async def test_wait_for_inside_the_protected_call_is_a_failure(probing: CircuitBreaker) -> None:
-    """D2."""
-
     @probing
     async def call() -> None:
         await asyncio.wait_for(asyncio.Event().wait(), 0)
@@ -215,7 +212,7 @@ async def test_slow_call_that_its_caller_gave_up_stays_slow(clock: FakeClock) ->
 
 @pytest.mark.parametrize("probe", [False, True])
 def test_coroutine_closed_before_its_end_is_ignored(breaker: CircuitBreaker, clock: FakeClock, probe: bool) -> None:
-    """A1: `GeneratorExit` in a coroutine, as when its loop is gone."""
+    """`GeneratorExit` in a coroutine, as when its loop is gone."""
     if probe:
         reach_probing(breaker, clock)
 
@@ -265,7 +262,7 @@ async def test_cancellation_that_is_swallowed_inside_is_what_the_call_makes_of_i
 
 
 async def test_consumer_that_goes_away_a_hundred_times_opens_nothing(breaker: CircuitBreaker) -> None:
-    """D2: a client that disconnects in the middle of a response."""
+    """A client that disconnects in the middle of a response."""
 
     @breaker
     async def items() -> AsyncIterator[int]:

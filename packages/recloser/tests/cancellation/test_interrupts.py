@@ -53,7 +53,6 @@ async def test_call_passes_it_through_async(
 
 @every_interrupt
 def test_block_passes_it_through(breaker: CircuitBreaker, clock: FakeClock, interrupt: BaseException) -> None:
-    """D8."""
     reach_probing(breaker, clock)
     with pytest.raises(type(interrupt)) as caught, breaker:
         raise interrupt
@@ -70,7 +69,7 @@ def assert_slot_is_back(breaker: CircuitBreaker) -> None:
 
 @every_interrupt
 def test_closed_circuit_is_as_it_was_before(breaker: CircuitBreaker, interrupt: BaseException) -> None:
-    """D8: no call stays in flight, and none enters the window."""
+    """No call stays in flight, and none enters the window."""
     protected = breaker(raising(interrupt))
     for _ in range(5):
         with pytest.raises(type(interrupt)):
@@ -81,7 +80,7 @@ def test_closed_circuit_is_as_it_was_before(breaker: CircuitBreaker, interrupt: 
 
 @every_interrupt
 async def test_closed_circuit_is_as_it_was_before_async(breaker: CircuitBreaker, interrupt: BaseException) -> None:
-    """D8: no call stays in flight, and none enters the window."""
+    """No call stays in flight, and none enters the window."""
 
     @breaker
     async def raise_it() -> None:
@@ -95,7 +94,7 @@ async def test_closed_circuit_is_as_it_was_before_async(breaker: CircuitBreaker,
 
 
 def test_no_rule_of_the_user_is_asked(clock: FakeClock) -> None:
-    """D8: whatever the rules say, an interrupt is not the dependency's doing."""
+    """Whatever the rules say, an interrupt is not the dependency's doing."""
     asked: list[object] = []
 
     def ask(*args: object) -> bool:

@@ -102,7 +102,7 @@ async def test_tasks_at_the_boundary_start_no_more_probes_than_slots(
 
 
 def test_looking_at_the_breaker_takes_no_slot(breaker: CircuitBreaker, clock: FakeClock) -> None:
-    """A15: reads are reads, in open and in half-open."""
+    """Reads are reads, in open and in half-open."""
     reach_probing(breaker, clock)
     for _ in range(100):
         assert breaker.state is State.OPEN
@@ -122,7 +122,7 @@ def test_looking_at_the_breaker_takes_no_slot(breaker: CircuitBreaker, clock: Fa
 
 
 def test_probe_that_calls_its_own_breaker_is_rejected_inside(breaker: CircuitBreaker, clock: FakeClock) -> None:
-    """A15: a nested call is a call of its own, and does not take a second slot silently."""
+    """A nested call is a call of its own, and does not take a second slot silently."""
     reach_probing(breaker, clock)
 
     def nested() -> bool:

@@ -30,7 +30,7 @@ def throttle(breaker: CircuitBreaker, retry_after: float | None) -> None:
 
 @pytest.mark.parametrize("retry_after", [0.5, 5, 120])
 def test_first_one_opens_the_circuit_for_the_time_asked(api: CircuitBreaker, retry_after: float) -> None:
-    """K7: Retry-After sets the open time."""
+    """Retry-After sets the open time."""
     changes = listen(api, StateChanged)
     throttle(api, retry_after)
     assert api.state is State.OPEN
@@ -39,8 +39,6 @@ def test_first_one_opens_the_circuit_for_the_time_asked(api: CircuitBreaker, ret
 
 
 async def test_first_one_opens_the_circuit_for_the_time_asked_async(api: CircuitBreaker) -> None:
-    """K7."""
-
     @api
     async def call() -> None:
         raise TooManyRequests(77)

@@ -102,7 +102,6 @@ both = pytest.mark.parametrize(
 
 @both
 async def test_chunks_pass_through_unchanged(breaker: CircuitBreaker, read: Read, stream: type[Stream]) -> None:
-    """E2."""
     chunks = ["a", "", ERROR, "b"]
     seen = await read(breaker.acquire(), stream(*chunks), terminal=is_terminal, failure=is_error)
     assert seen == chunks
@@ -285,7 +284,7 @@ async def test_dropped_async_stream_is_ignored(breaker: CircuitBreaker) -> None:
 
 
 def test_error_that_the_consumer_raises_is_not_the_stream_s(breaker: CircuitBreaker) -> None:
-    """D2: the consumer's own trouble says nothing about the dependency."""
+    """The consumer's own trouble says nothing about the dependency."""
 
     def consume() -> None:
         for _ in breaker.acquire().guard_stream(Stream(TEXT, TEXT)):

@@ -176,7 +176,6 @@ def test_forgotten_breaker_leaves_no_points(registry: Registry, metrics: Metrics
 
 
 def test_collection_changes_nothing(registry: Registry, metrics: Metrics, clock: FakeClock) -> None:
-    """A15."""
     observe(registry, metrics.provider)
     db = registry.get_or_create("db")
     trip(db)

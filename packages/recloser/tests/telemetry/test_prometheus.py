@@ -156,7 +156,6 @@ def test_forgotten_breaker_leaves_no_series(registry: Registry, prometheus: Coll
 
 
 def test_breaker_in_the_place_of_another_is_seen(registry: Registry, prometheus: CollectorRegistry) -> None:
-    """J4."""
     registry.get_or_create("db")
     registry.remove("db")
     succeed(registry.get_or_create("db"), 2)
@@ -215,7 +214,6 @@ def test_help_is_given_for_every_metric(registry: Registry, prometheus: Collecto
 
 
 def test_scrape_changes_nothing(registry: Registry, prometheus: CollectorRegistry, clock: FakeClock) -> None:
-    """A15."""
     db = registry.get_or_create("db")
     trip(db)
     clock.advance(10)

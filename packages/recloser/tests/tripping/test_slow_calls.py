@@ -141,7 +141,7 @@ def impatient(clock: FakeClock) -> CircuitBreaker:
 
 
 def test_hung_calls_open_it_before_they_return(impatient: CircuitBreaker, clock: FakeClock) -> None:
-    """F2: none has finished, and the next call is rejected."""
+    """None has finished, and the next call is rejected."""
     changes = listen(impatient, StateChanged)
     permits = [impatient.acquire() for _ in range(10)]
     clock.advance(0.999)

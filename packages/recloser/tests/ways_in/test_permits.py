@@ -69,7 +69,7 @@ def test_acquire_of_an_open_circuit_is_rejected(breaker: CircuitBreaker) -> None
 
 
 def test_acquire_then_record_closes_the_circuit(breaker: CircuitBreaker, clock: FakeClock) -> None:
-    """C15: the manual path is complete, from open to closed."""
+    """The manual path is complete, from open to closed."""
     reach_probing(breaker, clock)
     breaker.acquire().success()
     assert breaker.state is State.CLOSED
@@ -85,7 +85,7 @@ def test_permit_is_a_context_manager(breaker: CircuitBreaker) -> None:
 
 
 def test_dropped_permit_is_released_and_said_to_be(breaker: CircuitBreaker, clock: FakeClock) -> None:
-    """A10: a slot does not depend on the caller's memory."""
+    """A slot does not depend on the caller's memory."""
     finished = listen(breaker, CallFinished)
     reach_probing(breaker, clock)
     finished.clear()
@@ -156,7 +156,7 @@ def test_permit_outlives_the_name_of_its_breaker(clock: FakeClock) -> None:
 
 
 def test_permit_of_another_generation_changes_nothing(breaker: CircuitBreaker, clock: FakeClock) -> None:
-    """A2: an old permit cannot free the slot of a newer probe."""
+    """An old permit cannot free the slot of a newer probe."""
     reach_probing(breaker, clock)
     old = breaker.acquire()
     breaker.force_open("maintenance")
