@@ -39,8 +39,6 @@ def assert_slot_is_back(breaker: CircuitBreaker) -> None:
 
 
 def test_scope_around_the_call_is_ignored(probing: CircuitBreaker, run: Run) -> None:
-    """A1, BR-41."""
-
     async def main() -> None:
         with anyio.CancelScope() as scope:
 
@@ -56,8 +54,6 @@ def test_scope_around_the_call_is_ignored(probing: CircuitBreaker, run: Run) -> 
 
 
 def test_scope_around_a_block_is_ignored(probing: CircuitBreaker, run: Run) -> None:
-    """A1, BR-41."""
-
     async def main() -> None:
         with anyio.CancelScope() as scope:
             async with probing:
@@ -69,7 +65,7 @@ def test_scope_around_a_block_is_ignored(probing: CircuitBreaker, run: Run) -> N
 
 
 def test_scope_around_a_stream_is_ignored(probing: CircuitBreaker, run: Run) -> None:
-    """BR-41: in the middle of a stream."""
+    """In the middle of a stream."""
 
     async def main() -> None:
         with anyio.CancelScope() as scope:

@@ -92,7 +92,6 @@ every_form = pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
 
 @every_form
 async def test_task_cancelled_in_the_call(probing: CircuitBreaker, form: Form) -> None:
-    """A1, BR-41."""
     stuck = Stuck()
 
     async def run() -> None:
@@ -110,7 +109,7 @@ async def test_task_cancelled_in_the_call(probing: CircuitBreaker, form: Form) -
 
 @every_form
 async def test_task_cancelled_before_it_ran(probing: CircuitBreaker, form: Form) -> None:
-    """BR-41: nothing was admitted, so nothing is left."""
+    """Nothing was admitted, so nothing is left."""
 
     async def run() -> None:
         await form(Stuck(), probing)
@@ -126,7 +125,7 @@ async def test_task_cancelled_before_it_ran(probing: CircuitBreaker, form: Form)
 
 @every_form
 async def test_timeout_of_the_caller_is_ignored(probing: CircuitBreaker, form: Form) -> None:
-    """A1, D2, BR-45: it was the caller who did not want to wait."""
+    """It was the caller who did not want to wait."""
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0):
             await form(Stuck(), probing)
@@ -180,7 +179,7 @@ async def test_wait_for_inside_the_protected_call_is_a_failure(probing: CircuitB
 
 
 async def test_short_deadlines_of_callers_never_open_a_shared_breaker(breaker: CircuitBreaker) -> None:
-    """BR-45: a hundred of them."""
+    """A hundred of them."""
     for _ in range(100):
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(breaker.call(asyncio.Event().wait), 0.00001)
@@ -190,7 +189,7 @@ async def test_short_deadlines_of_callers_never_open_a_shared_breaker(breaker: C
 
 
 async def test_slow_call_that_its_caller_gave_up_stays_slow(clock: FakeClock) -> None:
-    """BR-45: patience that outlasts `slow_call_duration` has seen a slow dependency, if running calls are counted."""
+    """Patience that outlasts `slow_call_duration` has seen a slow dependency, if running calls are counted."""
     rules = rates(
         failure_rate_threshold=None,
         slow_call_duration=1.0,

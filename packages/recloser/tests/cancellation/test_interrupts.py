@@ -27,7 +27,6 @@ every_interrupt = pytest.mark.parametrize("interrupt", INTERRUPTS, ids=lambda ex
 
 @every_interrupt
 def test_call_passes_it_through(breaker: CircuitBreaker, clock: FakeClock, interrupt: BaseException) -> None:
-    """D8, A1, BR-41."""
     reach_probing(breaker, clock)
     with pytest.raises(type(interrupt)) as caught:
         breaker.call(raising(interrupt))
@@ -39,8 +38,6 @@ def test_call_passes_it_through(breaker: CircuitBreaker, clock: FakeClock, inter
 async def test_call_passes_it_through_async(
     breaker: CircuitBreaker, clock: FakeClock, interrupt: BaseException
 ) -> None:
-    """D8, A1, BR-41."""
-
     async def raise_it() -> None:
         raise interrupt
 

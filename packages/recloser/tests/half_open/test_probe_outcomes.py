@@ -71,7 +71,7 @@ def test_successes_before_a_failure_are_forgotten(half_open: CircuitBreaker, clo
 
 @pytest.mark.parametrize("exc", [AuthError, PoolTimeout, KeyboardInterrupt, GeneratorExit, SystemExit])
 def test_inconclusive_probe_gives_its_slot_back(half_open: CircuitBreaker, exc: type[BaseException]) -> None:
-    """A3, A19, BR-40: neither closed nor open, and the next caller may probe."""
+    """Neither closed nor open, and the next caller may probe."""
     fail(half_open, 5, exc)
     assert half_open.state is State.HALF_OPEN
     assert half_open.stats().in_flight == 0

@@ -84,7 +84,7 @@ def test_late_failure_does_not_open_a_circuit_that_has_closed_again(clock: FakeC
 
 @pytest.mark.parametrize("word", ["success", "failure", "ignore"])
 def test_late_result_leaves_a_half_open_circuit_as_it_is(breaker: CircuitBreaker, clock: FakeClock, word: str) -> None:
-    """BR-42, B1: neither the state nor the probe's slot changes."""
+    """Neither the state nor the probe's slot changes."""
     late = breaker.acquire()
     reach_probing(breaker, clock)
     probe = breaker.acquire()

@@ -233,7 +233,7 @@ def test_failure_of_a_slow_call_whose_bucket_has_gone_changes_no_rate(
 
 
 def test_stream_with_a_prompt_first_item_is_not_slow_while_it_runs(impatient: CircuitBreaker, clock: FakeClock) -> None:
-    """BR-49: the time to the first item is the measure."""
+    """The time to the first item is the measure."""
     permit = impatient.acquire()
     clock.advance(0.2)
     permit.mark_first_item()

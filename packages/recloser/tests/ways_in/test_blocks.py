@@ -237,7 +237,7 @@ async def test_blocks_of_tasks_that_leave_in_any_order_settle_each_its_own(
 
 
 def test_block_of_an_older_generation_decides_nothing(breaker: CircuitBreaker, clock: FakeClock) -> None:
-    """B2, for blocks."""
+    """For blocks."""
     with breaker:
         trip(breaker)
         clock.advance(10)
