@@ -17,7 +17,7 @@ from recloser.errors import CircuitOpenError
 from recloser.kernel import compiled
 from recloser.outcomes import classify_exception
 from recloser.permits import Permit, hot_permit, take_permit
-from recloser.tickets import Ticket
+from recloser.tickets import hot_ticket
 
 _PLAIN = frozenset({type(None), bool, int, float, str, bytes, list, tuple, dict, set})
 """Types known to be no awaitables: `hasattr` takes long to say no."""
@@ -190,9 +190,12 @@ def _marking_first_item(permit: Permit, inner: Generator[Any, Any, Any]) -> Gene
         while True:
             try:
                 sent = yield item
-            except GeneratorExit:
-                inner.close()
-                raise
+            except GeneratorExit as exc:
+                last_word = inner.close()  # from 3.13 on what it returned; it counts as closed all the same
+                if last_word is None:
+                    raise
+                permit.settle(exc)
+                return last_word
             except BaseException as exc:  # noqa: BLE001 - passed on into the generator
                 item = inner.throw(exc)
             else:
@@ -238,7 +241,7 @@ _PROTECTORS: dict[Kind, _Protector] = {
 }
 
 
-# The compiled forms of the first two. They do what the forms above do to a call that is admitted on the hot path and
+# The compiled forms of the first three. They do what the forms above do to a call that is admitted on the hot path and
 # succeeds in time, and come back here with every other one.
 
 
@@ -246,28 +249,40 @@ def _cold_call(controller: Controller, fn: Callable[..., Any], args: tuple[Any, 
     return _call(take_permit(controller), fn, args, kwargs)
 
 
-def _hot_returned(controller: Controller, generation: int, started: float, result: Any) -> Any:
-    return _returned(hot_permit(controller, generation, started), result)
+def _hot_returned(controller: Controller, generation: int, started: float, latency: float | None, result: Any) -> Any:
+    return _returned(hot_permit(controller, generation, started, latency), result)
 
 
 def _hot_settled(
-    controller: Controller, generation: int, started: float, exc: BaseException | None, result: Any
+    controller: Controller,
+    generation: int,
+    started: float,
+    latency: float | None,
+    exc: BaseException | None,
+    result: Any,
 ) -> None:
-    hot_permit(controller, generation, started).settle(exc, result)
+    hot_permit(controller, generation, started, latency).settle(exc, result)
 
 
 def _dropped(
-    controller: Controller, generation: int, started: float, permit: Permit | None, exc: BaseException
+    controller: Controller,
+    generation: int,
+    started: float,
+    latency: float | None,
+    permit: Permit | None,
+    exc: BaseException,
 ) -> None:
     verdict = classify_exception(controller.settings, exc)
     if permit is None:
-        controller.abandon(Ticket(generation, started, hot=True), verdict)
+        controller.abandon(hot_ticket(generation, started, latency), verdict)
     else:
         permit.drop(verdict)
 
 
 def _compiled_function(controller: Controller, fn: Callable[..., Any]) -> Callable[..., Any]:
-    protected: Callable[..., Any] = compiled.protect(controller, controller.kernel, controller.now, fn, False)
+    protected: Callable[..., Any] = compiled.protect(
+        controller, controller.kernel, controller.now, fn, compiled.FUNCTION
+    )
     return protected
 
 
@@ -275,17 +290,28 @@ def _compiled_coroutine(controller: Controller, fn: Callable[..., Any]) -> Calla
     async def through_permit(*args: Any, **kwargs: Any) -> Any:
         return await _call_async(take_permit(controller), fn, args, kwargs)
 
-    if not _only_makes_a_coroutine(fn):
+    if not _does_nothing_yet(fn, inspect.CO_COROUTINE):
         return through_permit
-    protected: Callable[..., Any] = compiled.protect(controller, controller.kernel, controller.now, fn, True)
+    protected: Callable[..., Any] = compiled.protect(
+        controller, controller.kernel, controller.now, fn, compiled.COROUTINE
+    )
     return protected
 
 
-def _only_makes_a_coroutine(fn: Callable[..., Any]) -> bool:
+def _compiled_generator(controller: Controller, fn: Callable[..., Any]) -> Callable[..., Any]:
+    if not _does_nothing_yet(fn, inspect.CO_GENERATOR):
+        return _generator(controller, fn)
+    protected: Callable[..., Any] = compiled.protect(
+        controller, controller.kernel, controller.now, fn, compiled.GENERATOR
+    )
+    return protected
+
+
+def _does_nothing_yet(fn: Callable[..., Any], flag: int) -> bool:
     """Whether calling `fn` does nothing yet, so that it may be called before the call is admitted."""
     while isinstance(fn, functools.partial | MethodType):
         fn = fn.func if isinstance(fn, functools.partial) else fn.__func__
-    return type(fn) in (FunctionType, compiled.Protected) and bool(fn.__code__.co_flags & inspect.CO_COROUTINE)
+    return type(fn) in (FunctionType, compiled.Protected) and bool(fn.__code__.co_flags & flag)
 
 
 def _any(*args: Any, **kwargs: Any) -> None:
@@ -309,3 +335,4 @@ if compiled is not None:
     )
     _PROTECTORS[Kind.FUNCTION] = _compiled_function
     _PROTECTORS[Kind.COROUTINE] = _compiled_coroutine
+    _PROTECTORS[Kind.GENERATOR] = _compiled_generator

@@ -1,4 +1,5 @@
-/* The compiled kernel: the same behaviour as python.py, and the calls of functions and coroutine functions around it.
+/* The compiled kernel: the same behaviour as python.py, and the calls of functions, coroutine functions and generators
+ * around it.
  *
  *   common.h       compatibility, locking, the clock, the state of the module
  *   window.h       the sliding windows
@@ -6,6 +7,7 @@
  *   kernel_type.h  Kernel: the same as a Python object
  *   protected.h    Protected: a function that asks the breaker first
  *   call.h         Call: one call of a protected coroutine function
+ *   stream.h       the same of a generator function
  *   stop.h         how such a call ends
  *
  * No static types and no static state: each interpreter has its own module. See docs/explanation/kernel.md.
@@ -15,10 +17,11 @@
 #include "kernel_type.h"
 #include "protected.h"
 #include "call.h"
+#include "stream.h"
 
 PyDoc_STRVAR(protect_doc,
-"protect(controller, kernel, now, fn, coroutine)\n--\n\n"
-"A protected function, or coroutine function, around `fn`.");
+"protect(controller, kernel, now, fn, kind)\n--\n\n"
+"A protected function around `fn`, of kind FUNCTION, COROUTINE or GENERATOR.");
 
 static PyObject *
 protect(PyObject *module, PyObject *const *args, Py_ssize_t count)
@@ -36,15 +39,19 @@ protect(PyObject *module, PyObject *const *args, Py_ssize_t count)
         PyErr_SetString(PyExc_RuntimeError, "connect() comes first");
         return NULL;
     }
-    int coroutine = PyObject_IsTrue(args[4]);
-    if (coroutine < 0) {
+    static const vectorcallfunc ways[KINDS] = {function_vectorcall, coroutine_vectorcall, generator_vectorcall};
+    long kind = PyLong_AsLong(args[4]);
+    if (kind < 0 || kind >= KINDS) {
+        if (!PyErr_Occurred()) {
+            PyErr_Format(PyExc_ValueError, "kind %ld", kind);
+        }
         return NULL;
     }
     Protected *self = PyObject_GC_New(Protected, state->protected_type);
     if (self == NULL) {
         return NULL;
     }
-    self->vectorcall = coroutine ? coroutine_vectorcall : function_vectorcall;
+    self->vectorcall = ways[kind];
     self->module = Py_NewRef(module);
     self->state = state;
     self->controller = Py_NewRef(args[0]);
@@ -52,7 +59,7 @@ protect(PyObject *module, PyObject *const *args, Py_ssize_t count)
     self->now = HAVE_NATIVE_CLOCK && args[2] == state->monotonic ? NULL : Py_NewRef(args[2]);
     self->fn = Py_NewRef(args[3]);
     self->dict = self->weakrefs = NULL;
-    self->coroutine = (uint8_t)coroutine;
+    self->kind = (uint8_t)kind;
     PyObject_GC_Track((PyObject *)self);
     return (PyObject *)self;
 }
@@ -106,6 +113,7 @@ intern_names(State *state)
         {&state->open, "open"},           {&state->str_close, "close"},     {&state->str_leave, "leave"},
         {&state->str_name, "name"},       {&state->str_settle, "settle"},   {&state->str_throw, "throw"},
         {&state->str_tripped, "tripped"}, {&state->str_qualname, "__qualname__"},
+        {&state->str_mark_first_item, "mark_first_item"},
     };
     for (size_t index = 0; index < sizeof(names) / sizeof(names[0]); index++) {
         *names[index].place = PyUnicode_InternFromString(names[index].text);
@@ -130,6 +138,9 @@ kernel_exec(PyObject *module)
     if (intern_names(state) < 0 || add_type(module, &kernel_spec, NULL, &state->kernel_type) < 0 ||
         add_type(module, &protected_spec, NULL, &state->protected_type) < 0 ||
         add_type(module, &call_spec, NULL, &state->call_type) < 0 ||
+        add_type(module, &stream_spec, NULL, &state->stream_type) < 0 ||
+        PyModule_AddIntMacro(module, FUNCTION) < 0 || PyModule_AddIntMacro(module, COROUTINE) < 0 ||
+        PyModule_AddIntMacro(module, GENERATOR) < 0 ||
         add_type(module, &stop_spec, PyExc_StopIteration, &state->stop_type) < 0) {
         return -1;
     }
@@ -166,6 +177,7 @@ kernel_free(void *module)
     State *state = PyModule_GetState(module);
     if (state != NULL) {
         kept_free(&state->calls);
+        kept_free(&state->streams);
         kept_free(&state->stops);
     }
 }
