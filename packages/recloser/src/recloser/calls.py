@@ -191,7 +191,8 @@ def _marking_first_item(permit: Permit, inner: Generator[Any, Any, Any]) -> Gene
             try:
                 sent = yield item
             except GeneratorExit as exc:
-                last_word = inner.close()  # from 3.13 on what it returned; it counts as closed all the same
+                # From 3.13 on close() gives what the generator returned; the call was cut short all the same.
+                last_word = inner.close()  # type: ignore[func-returns-value]
                 if last_word is None:
                     raise
                 permit.settle(exc)
@@ -241,7 +242,7 @@ _PROTECTORS: dict[Kind, _Protector] = {
 }
 
 
-# The compiled forms of the first three. They do what the forms above do to a call that is admitted on the hot path and
+# The compiled forms. They do what the forms above do to a call that is admitted on the hot path and
 # succeeds in time, and come back here with every other one.
 
 
@@ -307,6 +308,15 @@ def _compiled_generator(controller: Controller, fn: Callable[..., Any]) -> Calla
     return protected
 
 
+def _compiled_async_generator(controller: Controller, fn: Callable[..., Any]) -> Callable[..., Any]:
+    if not _does_nothing_yet(fn, inspect.CO_ASYNC_GENERATOR):
+        return _async_generator(controller, fn)
+    protected: Callable[..., Any] = compiled.protect(
+        controller, controller.kernel, controller.now, fn, compiled.ASYNC_GENERATOR
+    )
+    return protected
+
+
 def _does_nothing_yet(fn: Callable[..., Any], flag: int) -> bool:
     """Whether calling `fn` does nothing yet, so that it may be called before the call is admitted."""
     while isinstance(fn, functools.partial | MethodType):
@@ -336,3 +346,4 @@ if compiled is not None:
     _PROTECTORS[Kind.FUNCTION] = _compiled_function
     _PROTECTORS[Kind.COROUTINE] = _compiled_coroutine
     _PROTECTORS[Kind.GENERATOR] = _compiled_generator
+    _PROTECTORS[Kind.ASYNC_GENERATOR] = _compiled_async_generator

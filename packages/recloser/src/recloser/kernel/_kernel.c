@@ -8,6 +8,7 @@
  *   protected.h    Protected: a function that asks the breaker first
  *   call.h         Call: one call of a protected coroutine function
  *   stream.h       the same of a generator function
+ *   async_stream.h and of an async generator function
  *   stop.h         how such a call ends
  *
  * No static types and no static state: each interpreter has its own module. See docs/explanation/kernel.md.
@@ -18,10 +19,11 @@
 #include "protected.h"
 #include "call.h"
 #include "stream.h"
+#include "async_stream.h"
 
 PyDoc_STRVAR(protect_doc,
 "protect(controller, kernel, now, fn, kind)\n--\n\n"
-"A protected function around `fn`, of kind FUNCTION, COROUTINE or GENERATOR.");
+"A protected function around `fn`, of kind FUNCTION, COROUTINE, GENERATOR or ASYNC_GENERATOR.");
 
 static PyObject *
 protect(PyObject *module, PyObject *const *args, Py_ssize_t count)
@@ -39,7 +41,8 @@ protect(PyObject *module, PyObject *const *args, Py_ssize_t count)
         PyErr_SetString(PyExc_RuntimeError, "connect() comes first");
         return NULL;
     }
-    static const vectorcallfunc ways[KINDS] = {function_vectorcall, coroutine_vectorcall, generator_vectorcall};
+    static const vectorcallfunc ways[KINDS] = {function_vectorcall, coroutine_vectorcall, generator_vectorcall,
+                                               async_generator_vectorcall};
     long kind = PyLong_AsLong(args[4]);
     if (kind < 0 || kind >= KINDS) {
         if (!PyErr_Occurred()) {
@@ -113,7 +116,9 @@ intern_names(State *state)
         {&state->open, "open"},           {&state->str_close, "close"},     {&state->str_leave, "leave"},
         {&state->str_name, "name"},       {&state->str_settle, "settle"},   {&state->str_throw, "throw"},
         {&state->str_tripped, "tripped"}, {&state->str_qualname, "__qualname__"},
-        {&state->str_mark_first_item, "mark_first_item"},
+        {&state->str_mark_first_item, "mark_first_item"}, {&state->str_aclose, "aclose"},
+        {&state->str_ag_frame, "ag_frame"}, {&state->str_asend, "asend"}, {&state->str_athrow, "athrow"},
+        {&state->str_send, "send"},
     };
     for (size_t index = 0; index < sizeof(names) / sizeof(names[0]); index++) {
         *names[index].place = PyUnicode_InternFromString(names[index].text);
@@ -140,7 +145,9 @@ kernel_exec(PyObject *module)
         add_type(module, &call_spec, NULL, &state->call_type) < 0 ||
         add_type(module, &stream_spec, NULL, &state->stream_type) < 0 ||
         PyModule_AddIntMacro(module, FUNCTION) < 0 || PyModule_AddIntMacro(module, COROUTINE) < 0 ||
-        PyModule_AddIntMacro(module, GENERATOR) < 0 ||
+        PyModule_AddIntMacro(module, GENERATOR) < 0 || PyModule_AddIntMacro(module, ASYNC_GENERATOR) < 0 ||
+        add_type(module, &async_stream_spec, NULL, &state->async_stream_type) < 0 ||
+        add_type(module, &step_spec, NULL, &state->step_type) < 0 ||
         add_type(module, &stop_spec, PyExc_StopIteration, &state->stop_type) < 0) {
         return -1;
     }
@@ -178,6 +185,8 @@ kernel_free(void *module)
     if (state != NULL) {
         kept_free(&state->calls);
         kept_free(&state->streams);
+        kept_free(&state->async_streams);
+        kept_free(&state->steps);
         kept_free(&state->stops);
     }
 }

@@ -76,7 +76,18 @@ enter_phase(Call *self, uint8_t phase)
 static PyObject *
 close_inner(Call *self)
 {
-    return PyObject_CallMethodNoArgs(self->inner, self->protected->state->str_close);
+    State *state = self->protected->state;
+    if (self->protected->kind != ASYNC_GENERATOR) {
+        return PyObject_CallMethodNoArgs(self->inner, state->str_close);
+    }
+    /* One that has not run yet: closing it awaits nothing. */
+    PyObject *closing = PyObject_CallMethodNoArgs(self->inner, state->str_aclose);
+    PyObject *result = NULL;
+    if (closing != NULL && PyIter_Send(closing, Py_None, &result) != PYGEN_RETURN) {
+        Py_CLEAR(result);
+    }
+    Py_XDECREF(closing);
+    return result;
 }
 
 /* The call was rejected, with the exception set: the one inside will never run. */
@@ -430,6 +441,20 @@ call_traverse(Call *self, visitproc visit, void *arg)
     return 0;
 }
 
+/* Let go of everything, and of the object. */
+static void
+release_call(Call *self, Kept *kept)
+{
+    if (self->weakrefs != NULL) {
+        PyObject_ClearWeakRefs((PyObject *)self);
+    }
+    Protected *protected = self->protected;
+    Py_XDECREF(self->inner);
+    Py_XDECREF(self->permit);
+    kept_give(kept, (PyObject *)self);
+    Py_DECREF(protected); /* the last one to need the state */
+}
+
 static void
 drop_call(Call *self, Kept *kept)
 {
@@ -439,14 +464,7 @@ drop_call(Call *self, Kept *kept)
         }
     }
     PyObject_GC_UnTrack(self);
-    if (self->weakrefs != NULL) {
-        PyObject_ClearWeakRefs((PyObject *)self);
-    }
-    Protected *protected = self->protected;
-    Py_XDECREF(self->inner);
-    Py_XDECREF(self->permit);
-    kept_give(kept, (PyObject *)self);
-    Py_DECREF(protected); /* the last one to need the state */
+    release_call(self, kept);
 }
 
 static void

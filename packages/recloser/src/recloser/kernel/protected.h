@@ -10,7 +10,7 @@
 #include "counters.h"
 
 /* What calling the function inside gives. */
-enum { FUNCTION, COROUTINE, GENERATOR, KINDS };
+enum { FUNCTION, COROUTINE, GENERATOR, ASYNC_GENERATOR, KINDS };
 
 typedef struct {
     PyObject_HEAD
