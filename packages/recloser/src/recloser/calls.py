@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator
 from enum import Enum, auto
 from types import FunctionType, MethodType
@@ -211,7 +212,7 @@ def _async_generator(controller: Controller, fn: Callable[..., AsyncGenerator[An
         try:
             inner = fn(*args, **kwargs)
             try:
-                item = await anext(inner)
+                item = await _first_step(inner)
                 permit.mark_first_item()
                 while True:
                     try:
@@ -231,6 +232,17 @@ def _async_generator(controller: Controller, fn: Callable[..., AsyncGenerator[An
         permit.settle()
 
     return protected
+
+
+def _first_step(inner: AsyncGenerator[Any, Any]) -> Awaitable[Any]:
+    # It is here that an async generator tells the event loop of itself. The loop must know of ours only: at its end it
+    # would close both, and who comes second finds the other at work.
+    hooks = sys.get_asyncgen_hooks()
+    sys.set_asyncgen_hooks(None, None)
+    try:
+        return anext(inner)
+    finally:
+        sys.set_asyncgen_hooks(*hooks)
 
 
 _Protector = Callable[[Controller, Callable[..., Any]], Callable[..., Any]]
