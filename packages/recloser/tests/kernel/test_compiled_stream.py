@@ -1,4 +1,4 @@
-"""What a protected generator function returns passes for a generator, and that of an async one for an async generator."""
+"""What protected generator functions return passes for generators, and that of async ones for async generators."""
 
 import asyncio
 import collections.abc
@@ -161,10 +161,8 @@ def test_context_manager_made_of_one_works(breaker: CircuitBreaker) -> None:
     @contextlib.contextmanager
     @breaker
     def manager() -> Iterator[str]:
-        try:
+        with contextlib.suppress(KeyError):
             yield "value"
-        except KeyError:
-            pass
 
     with manager() as value:
         assert value == "value"

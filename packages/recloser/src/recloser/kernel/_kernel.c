@@ -178,16 +178,16 @@ static void
 kernel_free(void *module)
 {
     PyObject **references = PyModule_GetState(module);
-    for (size_t index = 0; references != NULL && index < STATE_REFERENCES; index++) {
-        Py_CLEAR(references[index]);
-    }
     State *state = PyModule_GetState(module);
-    if (state != NULL) {
+    if (state != NULL) { /* while their types are there */
         kept_free(&state->calls);
         kept_free(&state->streams);
         kept_free(&state->async_streams);
         kept_free(&state->steps);
         kept_free(&state->stops);
+    }
+    for (size_t index = 0; references != NULL && index < STATE_REFERENCES; index++) {
+        Py_CLEAR(references[index]);
     }
 }
 
