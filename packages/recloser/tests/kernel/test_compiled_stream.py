@@ -308,7 +308,7 @@ async def test_task_that_is_cancelled_in_a_step_ends_the_call(breaker: CircuitBr
 
 
 @pytest.mark.parametrize("listened", [False, True])
-def test_call_that_is_dropped_in_a_cycle_is_ignored(breaker: CircuitBreaker, listened: bool) -> None:
+def test_call_that_is_dropped_in_a_cycle_decides_nothing(breaker: CircuitBreaker, listened: bool) -> None:
     if listened:
         breaker.add_listener(lambda event: None)
     stream: Any = breaker(items)()
@@ -317,7 +317,9 @@ def test_call_that_is_dropped_in_a_cycle_is_ignored(breaker: CircuitBreaker, lis
     cycle.append(cycle)
     del stream, cycle
     gc.collect()
-    assert breaker.stats().calls["ignored"] == 1
+    calls = breaker.stats().calls
+    assert calls["ignored"] + calls["released"] == 1  # the collector may come to the permit first
+    assert breaker.stats().window_calls == 0
     assert breaker.call(ok) == "fine"
 
 
