@@ -27,7 +27,7 @@ from testing.source import ROOT
 
 PROJECT = ROOT / "packages/recloser"
 SOURCE = PROJECT / "src/recloser/kernel/_kernel.c"
-TESTS = [f"packages/recloser/tests/{name}" for name in ("kernel", "ways_in", "cancellation", "concurrency")]
+TESTS = [f"packages/recloser/tests/{name}" for name in ("kernel", "ways_in", "cancellation", "concurrency", "streams")]
 STRICT = ["-Wall", "-Wextra", "-Werror"]
 SANITIZE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer", "-g", "-O1"]
 

@@ -38,7 +38,7 @@ async_generator_vectorcall(PyObject *op, PyObject *const *args, size_t nargsf, P
         self->finalizer = NULL;
         self->hooked = self->marked = 0;
     }
-    return made;
+    return track(made);
 }
 
 /* ---- the loop's hooks ---- */

@@ -27,7 +27,8 @@ typedef struct {
     uint8_t running;
 } Call;
 
-/* Call the function inside, which runs nothing of it yet, and wrap what it gives into an object of `type`. */
+/* Call the function inside, which runs nothing of it yet, and wrap what it gives into an object of `type`, which is still
+ * to be tracked. */
 static PyObject *
 make_call(PyObject *op, PyObject *const *args, size_t nargsf, PyObject *kwnames, Kept *kept, PyTypeObject *type)
 {
@@ -48,15 +49,23 @@ make_call(PyObject *op, PyObject *const *args, size_t nargsf, PyObject *kwnames,
     self->latency = TO_THE_END;
     self->phase = CREATED;
     self->running = 0;
-    PyObject_GC_Track((PyObject *)self);
     return (PyObject *)self;
+}
+
+static inline PyObject *
+track(PyObject *op)
+{
+    if (op != NULL) {
+        PyObject_GC_Track(op);
+    }
+    return op;
 }
 
 static PyObject *
 coroutine_vectorcall(PyObject *op, PyObject *const *args, size_t nargsf, PyObject *kwnames)
 {
     State *state = ((Protected *)op)->state;
-    return make_call(op, args, nargsf, kwnames, &state->calls, state->call_type);
+    return track(make_call(op, args, nargsf, kwnames, &state->calls, state->call_type));
 }
 
 /* ---- admitting and settling ---- */

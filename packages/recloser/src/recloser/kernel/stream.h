@@ -10,7 +10,7 @@ static PyObject *
 generator_vectorcall(PyObject *op, PyObject *const *args, size_t nargsf, PyObject *kwnames)
 {
     State *state = ((Protected *)op)->state;
-    return make_call(op, args, nargsf, kwnames, &state->streams, state->stream_type);
+    return track(make_call(op, args, nargsf, kwnames, &state->streams, state->stream_type));
 }
 
 /* ---- the first item ---- */
