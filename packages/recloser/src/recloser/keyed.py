@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections import OrderedDict
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
@@ -73,7 +72,7 @@ class KeyedBreakers:
         self.max_breakers = max_breakers
         self.retire_after = retire_after
         self.evictions = Evictions()
-        self.lock = threading.Lock()
+        self.lock = forks.OwnedLock()
         self._registry = registry
         self._used: OrderedDict[Hashable, tuple[CircuitBreaker, float]] = OrderedDict()
         forks.register(self, forks.KEYED)
@@ -81,6 +80,8 @@ class KeyedBreakers:
     def get(self, key: Hashable) -> CircuitBreaker:
         """The breaker of this key, made if there is none."""
         now = self._registry.clock.monotonic()
+        if self.lock.is_owned():  # a finaliser or signal handler, in the middle of what is below
+            return self._registry.get_or_create(f"{self.name}:{key}", self.settings)
         with self.lock:
             entry = self._used.get(key)
             breaker = self._make(key, now) if entry is None else entry[0]

@@ -132,6 +132,24 @@ class Machine:
             self.kernel.count_rejection(refusal.reason)
         return refusal
 
+    def admit_in_between(self, now: float) -> Ticket | Refusal:
+        """The same for a call that is made in the middle of another operation: nothing is changed, so no probe is let
+        through."""
+        if self.control is Control.DISABLED:
+            return self._unrecorded(now)
+        refusal = None
+        if self.control is Control.FORCED_OPEN or self.state is not State.CLOSED:
+            probing_full = self.state is State.HALF_OPEN
+            until = self._half_open_until if probing_full else self.open_until
+            refusal = self._refusal(now) or Refusal(
+                self.state, "half_open_full" if probing_full else "open", max(0.0, until - now)
+            )
+        if refusal is not None and self.control is not Control.OBSERVE_ONLY:
+            self.kernel.count_rejection(refusal.reason)
+            return refusal
+        self.kernel.admit()
+        return Ticket(self.generation, now, shadow_of=refusal)
+
     def _refusal(self, now: float) -> Refusal | None:
         if self.control is Control.FORCED_OPEN:
             return Refusal(self.state, "forced_open", None)

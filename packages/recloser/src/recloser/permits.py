@@ -16,7 +16,7 @@ from recloser.outcomes import (
     classify_result,
     describe,
 )
-from recloser.tickets import Ticket
+from recloser.tickets import Ticket, hot_ticket
 
 if TYPE_CHECKING:
     from recloser.controller import Controller
@@ -189,6 +189,9 @@ def take_permit(controller: Controller) -> Permit:
     return Permit(controller, controller.admit())
 
 
-def hot_permit(controller: Controller, generation: int, started: float) -> Permit:
-    """The permit of a call that was admitted on the hot path and turns out to need one."""
-    return Permit(controller, Ticket(generation, started, hot=True))
+def hot_permit(controller: Controller, generation: int, started: float, latency: float | None = None) -> Permit:
+    """The permit of a call that was admitted on the hot path and turns out to need one.
+
+    `latency` is the time to the first item of a stream, in seconds.
+    """
+    return Permit(controller, hot_ticket(generation, started, latency))

@@ -20,7 +20,6 @@ def test_late_success_does_not_close_an_open_circuit(breaker: CircuitBreaker) ->
 
 
 async def test_late_success_does_not_close_an_open_circuit_async(breaker: CircuitBreaker) -> None:
-    """B2, A1 (2)."""
     gate = asyncio.Event()
     started = asyncio.Event()
 
@@ -39,7 +38,7 @@ async def test_late_success_does_not_close_an_open_circuit_async(breaker: Circui
 
 
 def test_late_success_of_a_thread_does_not_close_an_open_circuit(breaker: CircuitBreaker) -> None:
-    """B2, with a thread."""
+    """With a thread."""
     gate, started = threading.Event(), threading.Event()
 
     def slow() -> None:

@@ -158,7 +158,7 @@ def test_hung_calls_open_it_before_they_return(impatient: CircuitBreaker, clock:
 
 
 async def test_hung_calls_open_it_before_they_return_async(impatient: CircuitBreaker, clock: FakeClock) -> None:
-    """F2, with tasks."""
+    """With tasks."""
     gate, all_running = asyncio.Event(), asyncio.Barrier(11)
 
     async def hang() -> None:
