@@ -21,14 +21,15 @@ _PARAMETERS = 1000
 
 # Statements are built once: building one costs as much as running it.
 # `with_for_update` makes other writers of the row wait; SQLite, which has one writer at a time, leaves it out.
+# `key_share` lets those through that only refer to the row, such as the dispatcher's entries in the timeline.
 _FIND_OPEN = (
     select(incidents)
     .where(incidents.c.fingerprint.in_(bindparam("fingerprints", expanding=True)), IS_OPEN)
     .order_by(incidents.c.fingerprint)  # the same order for everybody, so that no two wait for each other
 )
-_FIND_OPEN_TO_CHANGE = _FIND_OPEN.with_for_update()
+_FIND_OPEN_TO_CHANGE = _FIND_OPEN.with_for_update(key_share=True)
 _GET = select(incidents).where(incidents.c.id == bindparam("incident_id"))
-_GET_TO_CHANGE = _GET.with_for_update()
+_GET_TO_CHANGE = _GET.with_for_update(key_share=True)
 _UPDATE = update(incidents).where(
     incidents.c.id == bindparam("changed_id"), incidents.c.version == bindparam("expected_version")
 )
