@@ -18,10 +18,15 @@ from incident_manager.domain.errors import IncidentManagerError
 from incident_manager.notify.dispatcher import Dispatcher
 from incident_manager.notify.factory import build_destinations, build_policy, build_router
 from incident_manager.pipeline.actions import IncidentActions
+from incident_manager.pipeline.intake import AlertIntake
+from incident_manager.pipeline.metrics import JournalCollector
 from incident_manager.pipeline.process import AlertPipeline
 from incident_manager.protection import DATABASE, breaker_table, build_registry
 from incident_manager.settings import Settings
 from incident_manager.store.database import Store
+from incident_manager.store.journal import Journal
+from incident_manager.store.opening import Opening
+from incident_manager.store.postgres import Connections
 from recloser import Clock, ControlChanged, StateChanged, SystemClock
 from recloser.telemetry.prometheus import BreakerCollector
 
@@ -75,28 +80,41 @@ async def _running(settings: Settings, clock: Clock) -> AsyncIterator[Services]:
     registry.add_listener(_log_change, (StateChanged, ControlChanged))
     metrics = CollectorRegistry()
     BreakerCollector(registry, METRICS_PREFIX, register=metrics)
-    store = Store(settings.store_url, registry[DATABASE])
-    await store.start()
+    connections = Connections(**settings.database.model_dump())
+    store = Store(settings.store_url, registry[DATABASE], connections=connections)
+    limits = settings.journal
+    journal = Journal(settings.journal_path, max_alerts=limits.max_alerts, max_bytes=limits.max_bytes, clock=clock)
+    metrics.register(JournalCollector(journal, METRICS_PREFIX))
+    opening = Opening(store)
+    await opening.start()
     if not settings.destinations:
         logger.warning("no destination is set: incidents are kept, and nobody is told of them")
     try:
         destinations = build_destinations(settings, registry, clock)
         dispatcher = Dispatcher(store.outbox, destinations, clock=clock, policy=build_policy(settings.dispatcher))
         router = build_router(settings)
+        await journal.open()
+        pipeline = AlertPipeline(store, router, clock, on_enqueued=dispatcher.wake)
+        intake = AlertIntake(pipeline, journal, limits.patience)
         await dispatcher.start()
+        await intake.start()
         try:
             yield Services(
                 clock=clock,
                 registry=registry,
                 metrics=metrics,
                 store=store,
-                pipeline=AlertPipeline(store, router, clock, on_enqueued=dispatcher.wake),
+                journal=journal,
+                intake=intake,
                 dispatcher=dispatcher,
                 actions=IncidentActions(store, router, clock, on_enqueued=dispatcher.wake),
             )
         finally:
+            await intake.stop()
             await dispatcher.stop()
     finally:
+        await journal.close()
+        await opening.stop()
         await store.close()
 
 

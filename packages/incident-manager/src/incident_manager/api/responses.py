@@ -11,7 +11,7 @@ _MEANING = {
     413: "The body is too large.",
     415: "The body is of another media type.",
     422: "A part of the request breaks a rule; `field` names it.",
-    503: "The database cannot be used now; `Retry-After` says when to try again. Nothing was stored.",
+    503: "The database cannot be used now; `Retry-After` says when to try again. Nothing was accepted.",
 }
 _RETRY_AFTER = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}}}
 

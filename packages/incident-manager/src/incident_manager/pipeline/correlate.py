@@ -9,7 +9,7 @@ from enum import StrEnum
 from incident_manager.domain.alert import Alert, AlertStatus
 from incident_manager.domain.delivery import NotificationEvent
 from incident_manager.domain.incident import Incident
-from incident_manager.domain.lifecycle import merge_alert, open_from_alert
+from incident_manager.domain.lifecycle import Ending, count_late, merge_alert, open_from_alert, resolve
 from incident_manager.domain.timeline import TimelineEntry
 
 
@@ -20,6 +20,7 @@ class Action(StrEnum):
     UPDATED = "updated"
     RESOLVED = "resolved"
     IGNORED = "ignored"
+    JOURNALED = "journaled"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +60,23 @@ class Correlation:
     entries: list[TimelineEntry] = field(default_factory=list)
     news: list[News] = field(default_factory=list)
     _open: dict[str, Draft] = field(default_factory=dict)
+    _ended: list[tuple[Ending, Draft | None]] = field(default_factory=list)
 
     @classmethod
-    def starting_from(cls, open_incidents: Mapping[str, Incident]) -> Correlation:
-        """Begin with what the store has, by fingerprint."""
-        return cls(_open={key: Draft(incident, incident) for key, incident in open_incidents.items()})
+    def starting_from(cls, open_incidents: Mapping[str, Incident], endings: Iterable[Ending] = ()) -> Correlation:
+        """Begin with what the store has.
+
+        Args:
+            open_incidents: By fingerprint.
+            endings: What ended after alerts were received that are taken into account only now.
+        """
+        ended: dict[str, Draft] = {}
+        pairs: list[tuple[Ending, Draft | None]] = []
+        for ending in sorted(endings, key=lambda ending: ending.received_at):
+            incident = ending.incident
+            draft = None if incident is None else ended.setdefault(incident.id, Draft(incident, incident))
+            pairs.append((ending, draft))
+        return cls(_open={key: Draft(one, one) for key, one in open_incidents.items()}, _ended=pairs)
 
     def add(self, alert: Alert) -> Accepted:
         """Take one alert into account."""
@@ -71,7 +84,7 @@ class Correlation:
         if draft is not None:
             accepted = self._merge(draft, alert)
         elif alert.status is AlertStatus.FIRING:
-            accepted = self._open_new(alert)
+            accepted = self._count_late(alert) or self._open_new(alert)
         else:  # nothing to resolve: kept as received, and nobody is told
             accepted = Accepted(alert.id, None, Action.IGNORED)
         self.received.append((alert, accepted.incident_id))
@@ -97,6 +110,31 @@ class Correlation:
         self.entries += entries
         self.news.append(News(NotificationEvent.TRIGGERED, incident))
         return Accepted(alert.id, incident.id, Action.OPENED)
+
+    def _count_late(self, alert: Alert) -> Accepted | None:
+        """Take a firing alert that was overtaken by the end of its trouble to the incident it was about."""
+        for index, (ending, draft) in enumerate(self._ended):
+            if ending.fingerprint != alert.fingerprint or not ending.is_after(alert):
+                continue
+            if draft is None:
+                draft = self._open_and_end(alert, ending)
+                self._ended[index] = (ending, draft)
+                return Accepted(alert.id, draft.incident.id, Action.OPENED)
+            if draft.incident is draft.stored:
+                self.drafts.append(draft)
+            draft.incident = count_late(draft.incident, alert)
+            return Accepted(alert.id, draft.incident.id, Action.UPDATED)
+        return None
+
+    def _open_and_end(self, alert: Alert, ending: Ending) -> Draft:
+        opened, entries = open_from_alert(alert)
+        resolution = f"{alert.source} had reported it resolved before this alert could be stored"
+        ended, more = resolve(opened, f"source:{alert.source}", ending.received_at, resolution)
+        draft = Draft(None, ended)
+        self.drafts.append(draft)
+        self.entries += [*entries, *more]
+        self.news += [News(NotificationEvent.TRIGGERED, opened), News(NotificationEvent.RESOLVED, ended)]
+        return draft
 
     def _merge(self, draft: Draft, alert: Alert) -> Accepted:
         before = draft.incident

@@ -5,17 +5,20 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from typing import TypeVar
 
 from incident_manager.domain.alert import Alert
-from incident_manager.domain.errors import DuplicateOpenIncidentError
+from incident_manager.domain.errors import DuplicateAlertError, DuplicateOpenIncidentError
 from incident_manager.pipeline import persist
 from incident_manager.pipeline.coalesce import Coalescer
 from incident_manager.pipeline.correlate import Accepted, Correlation
 from incident_manager.pipeline.order import order_of
 from incident_manager.pipeline.router import Router
-from incident_manager.store.database import Store
+from incident_manager.store.database import Store, Work
 from incident_manager.store.repository import UnitOfWork
 from recloser import Clock
+
+T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
@@ -64,25 +67,54 @@ class AlertPipeline:
         return await self._requests.submit(alerts) if alerts else []
 
     async def _accept_all(self, requests: Sequence[Sequence[Alert]]) -> list[list[Accepted]]:
+        return await self._run(lambda unit: self._work(unit, requests))
+
+    async def replay(self, alerts: Sequence[Alert]) -> None:
+        """Store alerts that were received earlier, in the order given, and some of which may be stored already.
+
+        Each counts once. One that was overtaken by the end of its trouble goes to the incident that ended.
+
+        Raises:
+            StoreUnavailableError: Nothing could be stored now, or it is not known whether it was.
+            DuplicateOpenIncidentError: Other processes kept opening the incidents; nothing was stored.
+        """
+        await self._run(lambda unit: self._work_late(unit, alerts))
+
+    async def _run(self, work: Work[tuple[T, int]]) -> T:
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                outcomes, enqueued = await self._store.run(lambda unit: self._work(unit, requests))
+                result, enqueued = await self._store.run(work)
                 break
-            except DuplicateOpenIncidentError:
-                # Another process opened the incident between our look-up and our insert; the next look-up finds it.
+            except (DuplicateOpenIncidentError, DuplicateAlertError):
+                # Another transaction stored it between our look-up and our insert; the next look-up finds it.
                 if attempt == ATTEMPTS:
                     raise
-                logger.info("another process opened an incident at the same moment; looking again")
+                logger.info("another transaction opened an incident at the same moment; looking again")
         if enqueued:
             self._on_enqueued()
-        return outcomes
+        return result
 
     async def _work(self, unit: UnitOfWork, requests: Sequence[Sequence[Alert]]) -> tuple[list[list[Accepted]], int]:
         fingerprints = {alert.fingerprint for alerts in requests for alert in alerts}
         correlation = Correlation.starting_from(await unit.find_all_open(fingerprints))
         outcomes = [_correlate(correlation, alerts) for alerts in requests]
-        at = datetime.fromtimestamp(self._clock.time(), UTC)
-        return outcomes, await persist.write(unit, correlation, self._router, at)
+        return outcomes, await persist.write(unit, correlation, self._router, self._now())
+
+    async def _work_late(self, unit: UnitOfWork, alerts: Sequence[Alert]) -> tuple[None, int]:
+        stored = await unit.stored_alerts({alert.id for alert in alerts})
+        new = [alert for alert in alerts if alert.id not in stored]
+        if not new:
+            return None, 0
+        fingerprints = {alert.fingerprint for alert in new}
+        present = await unit.find_all_open(fingerprints)
+        endings = await unit.find_endings(fingerprints - present.keys(), min(alert.received_at for alert in new))
+        correlation = Correlation.starting_from(present, endings)
+        for alert in new:
+            correlation.add(alert)
+        return None, await persist.write(unit, correlation, self._router, self._now())
+
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self._clock.time(), UTC)
 
 
 def _correlate(correlation: Correlation, alerts: Sequence[Alert]) -> list[Accepted]:

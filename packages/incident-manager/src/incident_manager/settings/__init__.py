@@ -4,11 +4,14 @@ from incident_manager.settings.destinations import DestinationSettings, SlackDes
 from incident_manager.settings.load import CONFIG_VARIABLE, load_settings
 from incident_manager.settings.notifications import DispatcherSettings, RouteSettings
 from incident_manager.settings.settings import Settings
+from incident_manager.settings.storage import DatabaseSettings, JournalSettings
 
 __all__ = [
     "CONFIG_VARIABLE",
+    "DatabaseSettings",
     "DestinationSettings",
     "DispatcherSettings",
+    "JournalSettings",
     "RouteSettings",
     "Settings",
     "SlackDestination",

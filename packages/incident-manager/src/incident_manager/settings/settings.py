@@ -13,6 +13,7 @@ from incident_manager.protection import UnknownBreakerNameError, breaker_table
 from incident_manager.settings.destinations import DestinationSettings
 from incident_manager.settings.notifications import DispatcherSettings, RouteSettings
 from incident_manager.settings.section import located
+from incident_manager.settings.storage import DatabaseSettings, JournalSettings
 from recloser import SettingsError
 
 ENV_PREFIX = "INCIDENT_MANAGER_"
@@ -37,9 +38,9 @@ class Settings(BaseSettings):
     port: Annotated[int, Field(ge=0, le=65535)] = 8080
     """Port to listen on; 0 takes a free one."""
     data_dir: Path = Path("data")
-    """Folder of the embedded database."""
+    """Folder of the embedded database and of the journal."""
     database_url: SecretStr | None = None
-    """SQLAlchemy URL; None for SQLite in `data_dir`."""
+    """`sqlite:///...` or `postgresql://...`; None for SQLite in `data_dir`."""
     destinations: dict[str, DestinationSettings] = {}
     """Who can be told, by name."""
     routes: tuple[RouteSettings, ...] | None = None
@@ -47,13 +48,20 @@ class Settings(BaseSettings):
     breakers: dict[str, dict[str, Any]] = {}
     """Changes to the circuit breakers: `database`, and `notify:<destination>` for each destination."""
     dispatcher: DispatcherSettings = DispatcherSettings()
+    database: DatabaseSettings = DatabaseSettings()
+    journal: JournalSettings = JournalSettings()
 
     @property
     def store_url(self) -> str:
-        """SQLAlchemy URL of the store. May hold a password."""
+        """URL of the store. May hold a password."""
         if self.database_url is not None:
             return self.database_url.get_secret_value()
         return f"sqlite+aiosqlite:///{(self.data_dir / 'incidents.db').absolute()}"
+
+    @property
+    def journal_path(self) -> Path:
+        """The file of the journal."""
+        return self.journal.path or self.data_dir / "journal.db"
 
     @field_validator("destinations")
     @classmethod

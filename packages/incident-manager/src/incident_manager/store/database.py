@@ -71,6 +71,7 @@ class Store:
         self._writing = Turns(self._backend.writers, queue_timeout)
         self._reading = Turns(self._backend.readers, queue_timeout)
         self._open = False
+        self._starting = False
 
     @property
     def is_remote(self) -> bool:
@@ -91,6 +92,7 @@ class Store:
             StoreUnavailableError: It cannot be opened or written.
             StoreMigrationError: It was made by a later version.
         """
+        self._starting = True
         try:
             await asyncio.to_thread(self._backend.prepare)
         except OSError as error:
@@ -102,15 +104,22 @@ class Store:
             if not self._backend.is_unusable(error):
                 raise
             raise StoreUnavailableError("the database cannot be opened", _SOON) from error
-        self._open = True
+        self._open, self._starting = True, False
         return migrated
 
     async def close(self) -> None:
         """Let the transactions under way end, and close every connection. Later use raises RuntimeError."""
-        self._open = False
+        self._open = self._starting = False
         await self._writing.all()
         await self._reading.all()
         await self._backend.dispose()
+
+    async def migrate(self) -> Migrated:
+        """Do what `start` does, and leave the store closed."""
+        try:
+            return await self.start()
+        finally:
+            await self.close()
 
     async def run(self, work: Work[T]) -> T:
         """Do `work` in one transaction that may write: all of it is stored when this returns, or nothing if it raises.
@@ -146,6 +155,8 @@ class Store:
     async def _transaction(
         self, begin: Callable[[], AbstractAsyncContextManager[AsyncConnection]], work: Work[T], *, changing: bool
     ) -> T:
+        if self._starting and not self._open:
+            raise StoreUnavailableError("the database has not been reached since the start", _SOON)
         if not self._open:
             raise RuntimeError("the store is not open: await Store.start() before using it, and not after close()")
         try:

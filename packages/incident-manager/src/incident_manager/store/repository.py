@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
 
 from sqlalchemy import bindparam, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
@@ -10,12 +11,18 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from incident_manager.domain.alert import Alert
 from incident_manager.domain.delivery import Delivery, DeliveryStatus, NotificationEvent
-from incident_manager.domain.errors import DuplicateOpenIncidentError, IncidentNotFoundError, VersionConflictError
-from incident_manager.domain.incident import Incident
+from incident_manager.domain.errors import (
+    DuplicateAlertError,
+    DuplicateOpenIncidentError,
+    IncidentNotFoundError,
+    VersionConflictError,
+)
+from incident_manager.domain.incident import Incident, Status
+from incident_manager.domain.lifecycle import Ending, by_alert
 from incident_manager.domain.timeline import TimelineEntry
 from incident_manager.store import mapping
 from incident_manager.store.paging import IncidentFilter, Page, select_page, to_page
-from incident_manager.store.schema import IS_OPEN, alerts, incidents, outbox, timeline
+from incident_manager.store.schema import IS_OPEN, IS_RESOLVED, alerts, incidents, outbox, timeline
 
 _PARAMETERS = 1000
 
@@ -34,6 +41,17 @@ _UPDATE = update(incidents).where(
     incidents.c.id == bindparam("changed_id"), incidents.c.version == bindparam("expected_version")
 )
 _VERSION = select(incidents.c.version).where(incidents.c.id == bindparam("incident_id"))
+_STORED = select(alerts.c.id).where(alerts.c.id.in_(bindparam("ids", expanding=True)))
+_ENDED = select(incidents).where(
+    incidents.c.fingerprint.in_(bindparam("fingerprints", expanding=True)),
+    incidents.c.status.in_([Status.RESOLVED.value, Status.CLOSED.value]),
+    incidents.c.resolved_at >= bindparam("since"),
+)
+_RESOLVING = (
+    select(alerts)
+    .where(alerts.c.fingerprint.in_(bindparam("fingerprints", expanding=True)), IS_RESOLVED)
+    .where(alerts.c.received_at >= bindparam("since"))
+)
 _TIMELINE = select(timeline).where(timeline.c.incident_id == bindparam("incident_id")).order_by(timeline.c.sequence)
 _ALERTS = (
     select(alerts)
@@ -128,10 +146,44 @@ class UnitOfWork:
         await self.add_alerts([(alert, incident_id)])
 
     async def add_alerts(self, received: Iterable[tuple[Alert, str | None]]) -> None:
-        """Keep several alerts, each with its incident's id or None."""
+        """Keep several alerts, each with its incident's id or None.
+
+        Raises:
+            DuplicateAlertError: One of them is stored already.
+        """
         rows = [mapping.alert_values(alert, incident_id) for alert, incident_id in received]
-        if rows:
+        if not rows:
+            return
+        try:
             await self.connection.execute(insert(alerts), rows)
+        except IntegrityError as error:
+            if _is_alert_id(error):
+                raise DuplicateAlertError("an alert of one of these ids is stored already") from error
+            raise
+
+    async def stored_alerts(self, ids: Collection[str]) -> set[str]:
+        """Return those of the ids that alerts in the store have."""
+        found: set[str] = set()
+        for some in _chunks(sorted(ids)):
+            found.update((await self.connection.scalars(_STORED, {"ids": some})).all())
+        return found
+
+    async def find_endings(self, fingerprints: Collection[str], since: datetime) -> list[Ending]:
+        """Return how troubles of these fingerprints ended, as far as that was received at `since` or later."""
+        found: list[Ending] = []
+        for some in _chunks(sorted(fingerprints)):
+            values = {"fingerprints": some, "since": since}
+            ended = {row.id: mapping.to_incident(row) for row in await self.connection.execute(_ENDED, values)}
+            for row in await self.connection.execute(_RESOLVING, values):
+                alert, incident = mapping.to_alert(row), ended.get(row.incident_id)
+                if incident is not None or row.incident_id is None:
+                    found.append(Ending(alert.received_at, alert.decided_at, alert.fingerprint, incident))
+            found += [
+                Ending(one.resolved_at, one.resolved_at, one.fingerprint, one)
+                for one in ended.values()
+                if one.resolved_at is not None and not by_alert(one)
+            ]
+        return found
 
     async def alerts(self, incident_id: str, limit: int = 100) -> Sequence[Alert]:
         """Return the latest alerts of an incident, newest first."""
@@ -194,3 +246,9 @@ def _is_open_fingerprint(error: IntegrityError) -> bool:
     """Tell whether the index on open fingerprints was violated; SQLite names the column, PostgreSQL the index."""
     text = str(error.orig)
     return "incidents.fingerprint" in text or "uq_incidents_open_fingerprint" in text
+
+
+def _is_alert_id(error: IntegrityError) -> bool:
+    """Tell whether it is an alert that is there already."""
+    text = str(error.orig)
+    return "alerts.id" in text or "pk_alerts" in text

@@ -32,6 +32,9 @@ IS_OPEN = text("status NOT IN ('resolved', 'closed')")
 IS_PENDING = text("status = 'pending'")
 """The same for the outbox."""
 
+IS_RESOLVED = text("status = 'resolved'")
+"""The same for alerts that say a trouble is over."""
+
 incidents = Table(
     "incidents",
     metadata,
@@ -69,6 +72,8 @@ Index(
     postgresql_where=IS_OPEN,
 )
 
+Index("ix_incidents_fingerprint", incidents.c.fingerprint)
+
 alerts = Table(
     "alerts",
     metadata,
@@ -90,6 +95,13 @@ alerts = Table(
 )
 
 Index("ix_alerts_incident_id_id", alerts.c.incident_id, alerts.c.id)
+
+Index(
+    "ix_alerts_resolved_fingerprint",
+    alerts.c.fingerprint,
+    sqlite_where=IS_RESOLVED,
+    postgresql_where=IS_RESOLVED,
+)
 
 timeline = Table(
     "timeline",
