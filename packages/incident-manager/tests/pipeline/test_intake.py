@@ -41,7 +41,7 @@ def alert(name: str = "disk", status: AlertStatus = FIRING, minutes: float = 0, 
 
 @pytest.fixture
 async def journal(tmp_path: Path, clock: FakeClock) -> AsyncIterator[Journal]:
-    opened = Journal(tmp_path / "journal.db", max_alerts=100, max_bytes=1_000_000, clock=clock)
+    opened = Journal(tmp_path / "journal.db", max_alerts=10_000, max_bytes=10_000_000, clock=clock)
     await opened.open()
     yield opened
     await opened.close()
@@ -103,7 +103,7 @@ async def test_while_the_database_is_away_alerts_are_journaled_and_stored_afterw
         assert (first.action, first.incident_id, second.action) == (Action.JOURNALED, None, Action.JOURNALED)
         assert journal.state.waiting == 2
     await emptied(journal)
-    assert [one.title for one in await incidents(store)] == ["a", "b"]
+    assert {one.title for one in await incidents(store)} == {"a", "b"}
     assert bell.rung == 1
 
 
@@ -225,11 +225,11 @@ async def test_a_full_journal_refuses_the_request_as_a_whole(
     intake: AlertIntake, journal: Journal, store: Store, away: Callable[[], Any]
 ) -> None:
     async with away():
-        await intake.accept([alert(str(number)) for number in range(99)])
+        await intake.accept([alert(str(number)) for number in range(9_999)])
         with pytest.raises(JournalFullError):
             await intake.accept([alert("c"), alert("d")])
     await emptied(journal)
-    assert await stored_alerts(store) == 99
+    assert await stored_alerts(store) == 9_999
 
 
 async def test_an_alert_the_database_refuses_blocks_no_other(
