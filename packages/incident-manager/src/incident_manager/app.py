@@ -14,6 +14,8 @@ from incident_manager.api.limits import BodyLimit
 from incident_manager.api.openapi import install_openapi
 from incident_manager.api.origin import OwnOriginOnly
 from incident_manager.api.services import Services
+from incident_manager.cache.reads import Reads
+from incident_manager.cache.valkey import ValkeyCache
 from incident_manager.domain.errors import IncidentManagerError
 from incident_manager.notify.dispatcher import Dispatcher
 from incident_manager.notify.factory import build_destinations, build_policy, build_router
@@ -21,13 +23,13 @@ from incident_manager.pipeline.actions import IncidentActions
 from incident_manager.pipeline.intake import AlertIntake
 from incident_manager.pipeline.metrics import JournalCollector
 from incident_manager.pipeline.process import AlertPipeline
-from incident_manager.protection import DATABASE, breaker_table, build_registry
+from incident_manager.protection import CACHE, DATABASE, breaker_table, build_registry
 from incident_manager.settings import Settings
 from incident_manager.store.database import Store
 from incident_manager.store.journal import Journal
 from incident_manager.store.opening import Opening
 from incident_manager.store.postgres import Connections
-from recloser import Clock, ControlChanged, StateChanged, SystemClock
+from recloser import Clock, ControlChanged, Registry, StateChanged, SystemClock
 from recloser.telemetry.prometheus import BreakerCollector
 
 logger = logging.getLogger(__name__)
@@ -76,12 +78,15 @@ def create_app(settings: Settings, *, clock: Clock | None = None) -> FastAPI:
 @asynccontextmanager
 async def _running(settings: Settings, clock: Clock) -> AsyncIterator[Services]:
     """Everything that runs, started in the order in which one part needs the other, and stopped in reverse."""
-    registry = build_registry(breaker_table(settings.destinations, settings.breakers), clock)
+    cached = settings.cache_url is not None
+    registry = build_registry(breaker_table(settings.destinations, settings.breakers, cache=cached), clock)
     registry.add_listener(_log_change, (StateChanged, ControlChanged))
     metrics = CollectorRegistry()
     BreakerCollector(registry, METRICS_PREFIX, register=metrics)
     connections = Connections(**settings.database.model_dump())
-    store = Store(settings.store_url, registry[DATABASE], connections=connections)
+    cache = _cache(settings, registry)
+    reads = Reads(cache, settings.cache.ttl, clock)
+    store = Store(settings.store_url, registry[DATABASE], connections=connections, on_commit=reads.written)
     limits = settings.journal
     journal = Journal(settings.journal_path, max_alerts=limits.max_alerts, max_bytes=limits.max_bytes, clock=clock)
     metrics.register(JournalCollector(journal, METRICS_PREFIX))
@@ -104,6 +109,7 @@ async def _running(settings: Settings, clock: Clock) -> AsyncIterator[Services]:
                 registry=registry,
                 metrics=metrics,
                 store=store,
+                reads=reads,
                 journal=journal,
                 intake=intake,
                 dispatcher=dispatcher,
@@ -116,6 +122,16 @@ async def _running(settings: Settings, clock: Clock) -> AsyncIterator[Services]:
         await journal.close()
         await opening.stop()
         await store.close()
+        if cache is not None:
+            await cache.close()
+
+
+def _cache(settings: Settings, registry: Registry) -> ValkeyCache | None:
+    if settings.cache_url is None:
+        return None
+    limits = settings.cache
+    url = settings.cache_url.get_secret_value()
+    return ValkeyCache(url, registry[CACHE], timeout=limits.timeout, ttl=limits.ttl, keep=limits.keep)
 
 
 def _log_change(event: Any) -> None:

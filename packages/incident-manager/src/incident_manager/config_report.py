@@ -15,7 +15,7 @@ Key: TypeAlias = str | int
 KnownKeys: TypeAlias = Callable[[Sequence[Key]], Collection[str]]
 """The keys that may stand below a path."""
 
-SECRET_KEYS = frozenset({"url", "secret", "headers", "database_url"})
+SECRET_KEYS = frozenset({"url", "secret", "headers", "database_url", "cache_url"})
 """Values below these keys are never shown."""
 
 _RULES = {"missing": "is required", "union_tag_not_found": "is required"}

@@ -12,6 +12,9 @@ from recloser import Clock, CountWindow, Registry, Settings, SettingsError, Time
 DATABASE = "database"
 """The breaker of the store."""
 
+CACHE = "cache"
+"""The breaker of the cache, if there is one."""
+
 _PRESETS = {
     "cache": presets.cache,
     "database": presets.database,
@@ -54,7 +57,7 @@ def notify_breaker(destination: str) -> str:
 
 
 def breaker_table(
-    destinations: Iterable[str], overrides: Mapping[str, Mapping[str, Any]] | None = None
+    destinations: Iterable[str], overrides: Mapping[str, Mapping[str, Any]] | None = None, *, cache: bool = False
 ) -> dict[str, Settings]:
     """The settings of each breaker, by name.
 
@@ -62,12 +65,15 @@ def breaker_table(
         destinations: Names of the destinations.
         overrides: From the settings file: `{breaker: {setting: value}}`. A `preset` is taken first, `window` is
             `{calls: n}` or `{seconds: s}`.
+        cache: Whether there is a cache.
 
     Raises:
         UnknownBreakerNameError: There is no such breaker.
         recloser.SettingsError: A value was refused; its `field` is the key below the breaker's name.
     """
     table = {DATABASE: presets.database()}
+    if cache:
+        table[CACHE] = presets.cache()
     for destination in destinations:
         # One success closes it: the second may be the next incident, days away, and a breaker that waits for it in
         # half-open would open again meanwhile.

@@ -94,7 +94,7 @@ class RacedStore(Store):
 
     races = 1
 
-    async def run(self, work: Work[T]) -> T:
+    async def run(self, work: Work[T], *, visible: bool = True) -> T:
         if self.races:
             self.races -= 1
             first = alert()
@@ -102,7 +102,7 @@ class RacedStore(Store):
             if not await self.read(lambda unit: unit.find_open(first.fingerprint)):
                 await super().run(lambda unit: unit.insert(opened))
             raise DuplicateOpenIncidentError(first.fingerprint)
-        return await super().run(work)
+        return await super().run(work, visible=visible)
 
 
 async def test_an_incident_that_another_process_opened_first_is_joined(

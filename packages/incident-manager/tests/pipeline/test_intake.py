@@ -146,8 +146,8 @@ class Unsure(Store):
 
     lost = 0
 
-    async def run(self, work: Work[T]) -> T:
-        result = await super().run(work)
+    async def run(self, work: Work[T], *, visible: bool = True) -> T:
+        result = await super().run(work, visible=visible)
         if self.lost:
             self.lost -= 1
             raise StoreUnavailableError("the connection was lost during the commit", 0.01)
@@ -199,8 +199,8 @@ async def test_a_database_that_takes_too_long_delays_nobody_and_counts_once(
     answers = asyncio.Event()
 
     class Slow(Store):
-        async def run(self, work: Work[T]) -> T:
-            result = await super().run(work)
+        async def run(self, work: Work[T], *, visible: bool = True) -> T:
+            result = await super().run(work, visible=visible)
             await answers.wait()
             return result
 

@@ -1,8 +1,9 @@
 """Incidents: seen, reported, changed, acknowledged and resolved."""
 
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from fastapi import APIRouter, Query, Response
+from pydantic import BaseModel
 
 from incident_manager.api.responses import errors
 from incident_manager.api.route import StrictRoute
@@ -19,10 +20,13 @@ from incident_manager.api.schemas import (
     TimelineOut,
 )
 from incident_manager.api.services import Current
+from incident_manager.cache.reads import Read
 from incident_manager.domain.incident import Incident, Status
 from incident_manager.domain.lifecycle import Edit
 from incident_manager.store.paging import IncidentFilter
 from incident_manager.store.repository import UnitOfWork
+
+M = TypeVar("M", bound=BaseModel)
 
 router = APIRouter(prefix="/v1/incidents", tags=["incidents"], route_class=StrictRoute)
 
@@ -33,9 +37,18 @@ def _shown(incident: Incident) -> IncidentOut:
     return IncidentOut.model_validate(incident)
 
 
+def _marked(read: Read[M], response: Response) -> M:
+    """The answer; an old one says so in its headers (RFC 9111: `Age`; RFC 7234, section 5.5.1: `Warning`)."""
+    if read.stale is not None:
+        response.headers["Age"] = str(round(read.stale))
+        response.headers["Warning"] = '110 - "Response is Stale"'
+    return read.answer
+
+
 @router.get("", responses=errors(422, 503))
 async def list_incidents(
     services: Current,
+    response: Response,
     status: Annotated[list[Status] | None, Query(description="Only these; may be repeated.")] = None,
     severity: Annotated[list[SeverityIn] | None, Query(description="Only these; may be repeated.")] = None,
     limit: Annotated[int, Query(ge=1, le=200, description="Incidents in one page.")] = 50,
@@ -43,8 +56,18 @@ async def list_incidents(
 ) -> IncidentPage:
     """Incidents, newest first, page by page."""
     where = IncidentFilter(statuses=status or (), severities=severity or ())
-    page = await services.store.read(lambda unit: unit.list(where, limit=limit, cursor=cursor))
-    return IncidentPage(incidents=[_shown(incident) for incident in page.incidents], next_cursor=page.next_cursor)
+    question = {
+        "statuses": sorted(where.statuses),
+        "severities": sorted(where.severities),
+        "limit": limit,
+        "cursor": cursor,
+    }
+
+    async def load() -> IncidentPage:
+        page = await services.store.read(lambda unit: unit.list(where, limit=limit, cursor=cursor))
+        return IncidentPage(incidents=[_shown(incident) for incident in page.incidents], next_cursor=page.next_cursor)
+
+    return _marked(await services.reads.get(IncidentPage, question, load), response)
 
 
 @router.post("", status_code=201, responses=errors(400, 413, 415, 422, 503))
@@ -56,7 +79,7 @@ async def create_incident(body: IncidentCreate, services: Current, response: Res
 
 
 @router.get("/{incident_id}", responses=errors(404, 503))
-async def get_incident(incident_id: str, services: Current) -> IncidentDetail:
+async def get_incident(incident_id: str, services: Current, response: Response) -> IncidentDetail:
     """One incident with its history and its notifications."""
 
     async def read(unit: UnitOfWork) -> IncidentDetail:
@@ -66,7 +89,8 @@ async def get_incident(incident_id: str, services: Current) -> IncidentDetail:
             notifications=[NotificationOut.model_validate(entry) for entry in await unit.deliveries(incident_id)],
         )
 
-    return await services.store.read(read)
+    question = {"id": incident_id}
+    return _marked(await services.reads.get(IncidentDetail, question, lambda: services.store.read(read)), response)
 
 
 @router.patch("/{incident_id}", responses=CHANGE)

@@ -9,6 +9,7 @@ from fastapi import Depends, Request
 from prometheus_client import CollectorRegistry
 
 from incident_manager.api.schemas import AcceptedAlert, AcceptedAlerts
+from incident_manager.cache.reads import Reads
 from incident_manager.domain.alert import Alert
 from incident_manager.notify.dispatcher import Dispatcher
 from incident_manager.pipeline.actions import IncidentActions
@@ -26,6 +27,7 @@ class Services:
     registry: Registry
     metrics: CollectorRegistry
     store: Store
+    reads: Reads
     journal: Journal
     intake: AlertIntake
     dispatcher: Dispatcher

@@ -4,10 +4,11 @@ from incident_manager.settings.destinations import DestinationSettings, SlackDes
 from incident_manager.settings.load import CONFIG_VARIABLE, load_settings
 from incident_manager.settings.notifications import DispatcherSettings, RouteSettings
 from incident_manager.settings.settings import Settings
-from incident_manager.settings.storage import DatabaseSettings, JournalSettings
+from incident_manager.settings.storage import CacheSettings, DatabaseSettings, JournalSettings
 
 __all__ = [
     "CONFIG_VARIABLE",
+    "CacheSettings",
     "DatabaseSettings",
     "DestinationSettings",
     "DispatcherSettings",

@@ -13,7 +13,7 @@ from incident_manager.protection import UnknownBreakerNameError, breaker_table
 from incident_manager.settings.destinations import DestinationSettings
 from incident_manager.settings.notifications import DispatcherSettings, RouteSettings
 from incident_manager.settings.section import located
-from incident_manager.settings.storage import DatabaseSettings, JournalSettings
+from incident_manager.settings.storage import CacheSettings, DatabaseSettings, JournalSettings
 from recloser import SettingsError
 
 ENV_PREFIX = "INCIDENT_MANAGER_"
@@ -41,15 +41,18 @@ class Settings(BaseSettings):
     """Folder of the embedded database and of the journal."""
     database_url: SecretStr | None = None
     """`sqlite:///...` or `postgresql://...`; None for SQLite in `data_dir`."""
+    cache_url: SecretStr | None = None
+    """`redis://...` or `rediss://...` of a Redis or Valkey; None for no cache."""
     destinations: dict[str, DestinationSettings] = {}
     """Who can be told, by name."""
     routes: tuple[RouteSettings, ...] | None = None
     """Who is told what; None tells every destination everything."""
     breakers: dict[str, dict[str, Any]] = {}
-    """Changes to the circuit breakers: `database`, and `notify:<destination>` for each destination."""
+    """Changes to the circuit breakers: `database`, `cache`, and `notify:<destination>` for each destination."""
     dispatcher: DispatcherSettings = DispatcherSettings()
     database: DatabaseSettings = DatabaseSettings()
     journal: JournalSettings = JournalSettings()
+    cache: CacheSettings = CacheSettings()
 
     @property
     def store_url(self) -> str:
@@ -62,6 +65,13 @@ class Settings(BaseSettings):
     def journal_path(self) -> Path:
         """The file of the journal."""
         return self.journal.path or self.data_dir / "journal.db"
+
+    @field_validator("cache_url")
+    @classmethod
+    def _check_cache_url(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not value.get_secret_value().startswith(("redis://", "rediss://")):
+            raise ValueError("must begin with redis:// or rediss://")
+        return value
 
     @field_validator("destinations")
     @classmethod
@@ -91,7 +101,7 @@ class Settings(BaseSettings):
         destinations = info.data.get("destinations")
         for name, changes in value.items() if destinations is not None else ():
             try:
-                breaker_table(destinations or (), {name: changes})
+                breaker_table(destinations or (), {name: changes}, cache=info.data.get("cache_url") is not None)
             except UnknownBreakerNameError as exc:
                 raise located([name], name, exc.rule) from None
             except SettingsError as exc:

@@ -34,3 +34,14 @@ class JournalSettings(Section):
     """Bytes of alerts that may wait."""
     patience: Seconds = 3.0
     """How long the database may take to store an alert before it goes into the journal instead."""
+
+
+class CacheSettings(Section):
+    """A cache of what is read, at `cache_url`. Durations are seconds."""
+
+    timeout: Annotated[float, Field(gt=0, le=5, allow_inf_nan=False)] = 0.1
+    """How long the cache may take; so much slower is an answer while it hangs, until its circuit opens."""
+    ttl: Annotated[float, Field(ge=0.001, le=300, allow_inf_nan=False)] = 5.0
+    """How long an answer is good for. Any write makes it invalid before."""
+    keep: Annotated[float, Field(ge=0.001, le=7 * 86400, allow_inf_nan=False)] = 3600.0
+    """How long an answer is kept for the time when the database is away; it is marked as old then."""

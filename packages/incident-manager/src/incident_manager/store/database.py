@@ -48,6 +48,7 @@ class Store:
         queue_timeout: Seconds a caller waits for its turn before it is told that the store is busy.
         busy_timeout: Seconds a transaction of SQLite waits for another process that is writing.
         connections: How PostgreSQL is connected to.
+        on_commit: Awaited after each commit that changed what people can see, before `run` returns. It must not raise.
 
     Attributes:
         outbox: The notifications that wait.
@@ -64,12 +65,14 @@ class Store:
         queue_timeout: float = QUEUE_TIMEOUT,
         busy_timeout: float = BUSY_TIMEOUT,
         connections: Connections | None = None,
+        on_commit: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self.outbox = Outbox(self)
         self._backend = backend_for(url, busy_timeout, connections or Connections())
         self._breaker = breaker
         self._writing = Turns(self._backend.writers, queue_timeout)
         self._reading = Turns(self._backend.readers, queue_timeout)
+        self._on_commit = on_commit
         self._open = False
         self._starting = False
 
@@ -121,16 +124,26 @@ class Store:
         finally:
             await self.close()
 
-    async def run(self, work: Work[T]) -> T:
+    async def run(self, work: Work[T], *, visible: bool = True) -> T:
         """Do `work` in one transaction that may write: all of it is stored when this returns, or nothing if it raises.
 
         `work` must use the unit it is given and start no transaction of its own, since writers take turns. It is
         called again when the database undid it to let another transaction through.
 
+        Args:
+            work: What to do.
+            visible: Whether it changes what people can see.
+
         Raises:
             StoreUnavailableError: The database cannot be used, or the breaker holds callers off. When the connection
                 was lost during the commit, the work may be stored nevertheless.
         """
+        result = await self._write(work)
+        if visible and self._on_commit is not None:
+            await self._on_commit()
+        return result
+
+    async def _write(self, work: Work[T]) -> T:
         async with self._writing.one():
             for _ in range(CONFLICT_ATTEMPTS):
                 try:

@@ -123,7 +123,7 @@ class Outbox:
             claimed = [mapping.to_delivery(row) for row in await unit.connection.execute(_CLAIM, values)]
             return sorted(claimed, key=lambda delivery: delivery.sequence or 0)
 
-        return await self._store.run(work)
+        return await self._store.run(work, visible=False)
 
     async def mark_delivered(self, id: str, worker: str, at: datetime) -> None:
         """The receiver has it: count the attempt and tell the timeline. Without the lease, do nothing."""
