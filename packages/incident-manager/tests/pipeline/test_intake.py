@@ -222,14 +222,22 @@ async def test_a_database_that_takes_too_long_delays_nobody_and_counts_once(
 
 
 async def test_a_full_journal_refuses_the_request_as_a_whole(
-    intake: AlertIntake, journal: Journal, store: Store, away: Callable[[], Any]
+    pipeline: AlertPipeline, store: Store, away: Callable[[], Any], tmp_path: Path, clock: FakeClock
 ) -> None:
-    async with away():
-        await intake.accept([alert(str(number)) for number in range(9_999)])
-        with pytest.raises(JournalFullError):
-            await intake.accept([alert("c"), alert("d")])
-    await emptied(journal)
-    assert await stored_alerts(store) == 9_999
+    small = Journal(tmp_path / "small.db", max_alerts=3, max_bytes=1_000_000, clock=clock)
+    await small.open()
+    intake = AlertIntake(pipeline, small, patience=30)
+    await intake.start()
+    try:
+        async with away():
+            await intake.accept([alert("a"), alert("b")])
+            with pytest.raises(JournalFullError):
+                await intake.accept([alert("c"), alert("d")])
+        await emptied(small)
+        assert await stored_alerts(store) == 2
+    finally:
+        await intake.stop()
+        await small.close()
 
 
 async def test_an_alert_the_database_refuses_blocks_no_other(
