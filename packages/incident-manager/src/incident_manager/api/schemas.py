@@ -303,11 +303,11 @@ class Health(Model):
         "alerts are in the journal, or deliveries stand still."
     )
     version: str
+    journal: JournalHealth
     circuit_breakers: CircuitBreakersHealth
     waiting_notifications: dict[str, int] | None = Field(
         description="Notifications not delivered yet, by destination; null while the database cannot be asked."
     )
-    journal: JournalHealth
     delivery_problems: dict[str, str] = Field(
         description="What keeps notifications of a destination from being worked on, other than an open circuit."
     )
