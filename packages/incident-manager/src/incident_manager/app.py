@@ -257,12 +257,17 @@ def _log_change(event: Any) -> None:
     """Tell the log what became of a circuit."""
     if isinstance(event, StateChanged):
         why = f"{event.reason}: {event.detail}" if event.detail else event.reason
-        logger.warning("circuit %s: %s -> %s (%s)", event.breaker, event.from_state, event.to_state, why)
+        logger.warning("circuit %s: %s -> %s (%s)", event.breaker, event.from_state, event.to_state, _one_line(why))
     elif isinstance(event, ControlChanged):
         logger.warning(
             "circuit %s: %s -> %s by an operator (%s)",
             event.breaker,
             event.from_control,
             event.to_control,
-            event.reason,
+            _one_line(event.reason),
         )
+
+
+def _one_line(text: str) -> str:
+    """The text without what could pass for another line of the log."""
+    return "".join(character if character.isprintable() else " " for character in text)

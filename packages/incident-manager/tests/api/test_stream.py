@@ -121,7 +121,7 @@ def test_circuits_are_told_at_the_beginning_and_when_they_change(service: LiveAp
 def test_what_another_process_changes_is_told_too(tmp_path: Path) -> None:
     with (
         LiveApp(create_app(Settings(data_dir=tmp_path))) as one,
-        LiveApp(create_app(Settings(data_dir=tmp_path))) as two,
+        LiveApp(create_app(Settings(data_dir=tmp_path, journal={"path": tmp_path / "two.db"}))) as two,  # type: ignore[arg-type]
         two.client() as there,
         follow(one) as follower,
     ):

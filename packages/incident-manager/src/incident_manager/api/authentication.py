@@ -159,6 +159,21 @@ async def caller_of(request: Request) -> Caller:
     return caller
 
 
+def demand(request: Request, role: Role) -> None:
+    """Demand a role on a route that is `open_to_all` and finds out only from the body that this caller needs one.
+
+    Raises:
+        UnauthenticatedError: A token is needed, and there is none.
+        ForbiddenError: The caller has not the role.
+        RateLimitedError: Too often, one or the other.
+    """
+    access: AccessControl = request.app.state.services.access
+    caller: Caller = request.state.caller
+    if caller.token_id is None and access.asks:
+        caller = access.identify(None, address_of_client(request.scope))
+    access.require(caller, role)
+
+
 def caller_with_token(request: Request, token: str, role: Role) -> Caller:
     """Return who shows a token elsewhere than in a header, as PagerDuty's senders do with `routing_key`.
 

@@ -11,10 +11,10 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Body, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from incident_manager.access.roles import Role
-from incident_manager.api.authentication import CurrentCaller, caller_with_token, open_to_all
+from incident_manager.api.authentication import CurrentCaller, caller_with_token, demand, open_to_all
 from incident_manager.api.documented import DocumentedAs
 from incident_manager.api.errors import as_api_error
 from incident_manager.api.ingest_examples import PAGERDUTY
@@ -29,6 +29,12 @@ from incident_manager.ingest.pagerduty import PagerDutyEvent, parse_pagerduty
 class EventProcessed(Model):
     """The event was taken."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"status": "success", "message": "Event processed", "dedup_key": "disk-db-1"}],
+        }
+    )
+
     status: Literal["success"] = "success"
     message: Literal["Event processed"] = "Event processed"
     dedup_key: str = Field(description="The event's own, or the one that was chosen for it.")
@@ -36,6 +42,18 @@ class EventProcessed(Model):
 
 class InvalidEvent(Model):
     """The event was refused."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "status": "invalid event",
+                    "message": "Event object is invalid",
+                    "errors": ["'payload.summary' is missing or blank"],
+                }
+            ],
+        }
+    )
 
     status: Literal["invalid event"] = "invalid event"
     message: str = "Event object is invalid"
@@ -86,7 +104,7 @@ async def take_pagerduty_event(
     """
     event = parse_pagerduty(payload, services.now())
     if Role.INGEST in caller.roles:
-        services.access.require(caller, Role.INGEST)
+        demand(request, Role.INGEST)
     else:
         caller_with_token(request, payload["routing_key"], Role.INGEST)
     await services.take([event.alert])

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Header, Request
 
 from incident_manager.access.roles import Role
-from incident_manager.api.authentication import CurrentCaller, open_to_all
+from incident_manager.api.authentication import demand, open_to_all
 from incident_manager.api.documented import DocumentedAs
 from incident_manager.api.errors import ApiError
 from incident_manager.api.ingest_examples import SENTINEL
@@ -25,7 +25,6 @@ Signature = Annotated[str | None, Header(description="HMAC-SHA256 of the body wi
 async def take_sentinel_anomaly(
     payload: SentinelPayload,
     request: Request,
-    caller: CurrentCaller,
     services: Current,
     x_sentinel_signature: Signature = None,
 ) -> AcceptedAlerts:
@@ -37,7 +36,7 @@ async def take_sentinel_anomaly(
     """
     secret = services.ingest.sentinel_secret
     if secret is None:
-        services.access.require(caller, Role.INGEST)
+        demand(request, Role.INGEST)
     else:
         signature = x_sentinel_signature or signature_of(payload)
         if not signature:
