@@ -28,7 +28,10 @@ _SCHEMA = CloudEvent.model_json_schema()
 _BODIES = {
     STRUCTURED: {"schema": _SCHEMA, "example": CLOUDEVENT},
     BATCH: {"schema": {"type": "array", "items": _SCHEMA}, "example": [CLOUDEVENT]},
-    "application/json": {"schema": {"description": "Data; the attributes are `ce-` headers."}},
+    "application/json": {
+        "schema": {"description": "Data; the attributes are `ce-` headers."},
+        "example": CLOUDEVENT["data"],
+    },
     "*/*": {"schema": {"type": "string", "format": "binary", "description": "The same, with data that is no JSON."}},
 }
 _HEADERS = [

@@ -31,6 +31,7 @@ _INCIDENT: dict[str, Any] = {
     "resolved_at": None,
     "resolved_by": None,
     "resolution": None,
+    "expires_at": None,
 }
 _BREAKER: dict[str, Any] = {
     "name": "notify:ops-slack",
@@ -73,6 +74,17 @@ EXAMPLES: dict[str, Any] = {
     "IncidentOut": _INCIDENT,
     "IncidentDetail": {
         **_INCIDENT,
+        "assessment": {
+            "security": "clean",
+            "classified_by": "sentinel",
+            "severity_reasoning": "incidents like this one are high",
+            "summary": "Checkout answers slowly since 09:00.",
+            "next_steps": ["Look at the last deployment."],
+            "summary_by": "edge-agent",
+            "compliance": "compliant",
+            "compliance_notes": [],
+            "pending": [],
+        },
         "timeline": [
             {
                 "at": _AT,
@@ -133,10 +145,11 @@ EXAMPLES: dict[str, Any] = {
         "next_cursor": "before-17",
     },
     "Alive": {"status": "alive"},
-    "Ready": {"status": "ready"},
+    "Ready": {"status": "ready", "database": "open"},
     "Health": {
         "status": "degraded",
         "version": "0.1.0",
+        "journal": {"waiting": 0, "oldest_age": 0.0, "set_aside": 0, "bytes": 0},
         "circuit_breakers": _BREAKERS_HEALTH,
         "waiting_notifications": {"ops-slack": 4},
         "delivery_problems": {},
