@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Self, TypeAlias
 
 from recloser.breaker import CircuitBreaker
+from recloser.errors import CircuitOpenError
 from recloser.outcomes import Outcome
 from recloser.permits import Permit
 
@@ -31,13 +32,24 @@ class Guard:
 
     What the server answered with is a success; everything else is judged by the settings of the breaker. A breaker
     with a `classify` of its own judges alone.
+
+    Args:
+        breaker: Is asked before each call.
+        judge: What an exception says of the server.
+        rejection: Makes another exception of a `CircuitOpenError`, to be raised in its place.
     """
 
-    __slots__ = ("_breaker", "_judge")
+    __slots__ = ("_breaker", "_judge", "_rejection")
 
-    def __init__(self, breaker: CircuitBreaker, judge: Judge) -> None:
+    def __init__(
+        self,
+        breaker: CircuitBreaker,
+        judge: Judge,
+        rejection: Callable[[CircuitOpenError], Exception] | None = None,
+    ) -> None:
         self._breaker = breaker
         self._judge = judge
+        self._rejection = rejection
 
     def call(self) -> Call:
         """A block that makes one call.
@@ -53,11 +65,20 @@ class Guard:
         Raises:
             CircuitOpenError: The call is rejected.
         """
-        return self._breaker.acquire()
+        return self.acquire()
 
     def acquire(self) -> Permit:
-        """A permit for one call."""
-        return self._breaker.acquire()
+        """A permit for one call.
+
+        Raises:
+            CircuitOpenError: The call is rejected.
+        """
+        if self._rejection is None:
+            return self._breaker.acquire()
+        try:
+            return self._breaker.acquire()
+        except CircuitOpenError as error:
+            raise self._rejection(error) from None
 
     def settle(self, permit: Permit, exc: BaseException | None) -> None:
         """Say how the call ended."""

@@ -50,7 +50,7 @@ class BreakerMiddleware:
     """
 
     def __init__(self, **options: Unpack[Options[aiohttp.ClientRequest]]) -> None:
-        self._breakers = Breakers(_host_of, **options)
+        self._breakers = Breakers(host_of, **options)
 
     async def __call__(
         self,
@@ -101,7 +101,8 @@ def protect(session: aiohttp.ClientSession, **options: Unpack[Options[aiohttp.Cl
     return session
 
 
-def _host_of(request: aiohttp.ClientRequest) -> str:
+def host_of(request: aiohttp.ClientRequest) -> str:
+    """The default key of a request."""
     return host_key(request.url.scheme, request.url.host, request.url.port)
 
 

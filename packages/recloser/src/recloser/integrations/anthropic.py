@@ -13,7 +13,7 @@ __all__ = ["by_model", "protect"]
 
 C = TypeVar("C", bound=anthropic.Anthropic | anthropic.AsyncAnthropic)
 
-_DIALECT = Dialect(
+DIALECT = Dialect(
     name="anthropic",
     endings={"/messages": frozenset({"message_stop"})},
     prelude=frozenset({"message_start", "content_block_start", "ping"}),
@@ -40,4 +40,4 @@ def protect(client: C, **options: Unpack[_sdk.LlmOptions]) -> C:
         SettingsError: An option was refused.
         DuplicateBreakerError: The breakers of this name exist with other settings.
     """
-    return _sdk.protect(client, _DIALECT, **options)
+    return _sdk.protect(client, DIALECT, **options)

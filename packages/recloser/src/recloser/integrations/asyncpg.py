@@ -19,7 +19,7 @@ from recloser.outcomes import Outcome
 
 __all__ = ["connect", "create_pool", "protected"]
 
-_STATEMENTS = (
+STATEMENTS = (
     "copy_from_query",
     "copy_from_table",
     "copy_records_to_table",
@@ -32,6 +32,7 @@ _STATEMENTS = (
     "fetchval",
     "prepare",
 )
+"""Methods of connections that are calls."""
 
 
 def create_pool(
@@ -86,11 +87,11 @@ def protected(connection_class: type[asyncpg.Connection], breaker: CircuitBreake
     guard = Guard(breaker, judge)
     methods = {
         name: _protected_method(getattr(connection_class, name), guard)
-        for name in _STATEMENTS
+        for name in STATEMENTS
         if hasattr(connection_class, name)
     }
     metaclass: Any = type(connection_class)
-    members = {"__slots__": (), "__module__": __name__, **methods}
+    members = {"__slots__": (), "__module__": __name__, "recloser_protected": True, **methods}
     made: type[asyncpg.Connection] = metaclass(f"Protected{connection_class.__name__}", (connection_class,), members)
     return made
 
@@ -98,7 +99,7 @@ def protected(connection_class: type[asyncpg.Connection], breaker: CircuitBreake
 def _protected_method(method: Callable[..., Any], guard: Guard) -> Callable[..., Any]:
     @functools.wraps(method)
     async def protected_method(self: Any, query: Any, *args: Any, **kwargs: Any) -> Any:
-        if _is_cleaning_up(self, query):
+        if is_cleaning_up(self, query):
             return await method(self, query, *args, **kwargs)
         with guard.call():
             return await method(self, query, *args, **kwargs)
@@ -106,7 +107,13 @@ def _protected_method(method: Callable[..., Any], guard: Guard) -> Callable[...,
     return protected_method
 
 
-def _is_cleaning_up(connection: Any, query: Any) -> bool:
+def is_protected(kind: type) -> bool:
+    """Whether a class of connections comes from `protected`."""
+    return hasattr(kind, "recloser_protected")
+
+
+def is_cleaning_up(connection: Any, query: Any) -> bool:
+    """Whether a statement takes a connection back, rather than asking for something: it is never rejected."""
     return isinstance(query, str) and (query.startswith("ROLLBACK") or query == connection.get_reset_query())
 
 

@@ -13,7 +13,7 @@ __all__ = ["by_model", "protect"]
 
 C = TypeVar("C", bound=openai.OpenAI | openai.AsyncOpenAI)
 
-_DIALECT = Dialect(
+DIALECT = Dialect(
     name="openai",
     endings={
         "/completions": frozenset({"[DONE]"}),
@@ -43,4 +43,4 @@ def protect(client: C, **options: Unpack[_sdk.LlmOptions]) -> C:
         SettingsError: An option was refused.
         DuplicateBreakerError: The breakers of this name exist with other settings.
     """
-    return _sdk.protect(client, _DIALECT, **options)
+    return _sdk.protect(client, DIALECT, **options)

@@ -20,7 +20,8 @@ __all__ = ["protected"]
 
 C = TypeVar("C", bound="psycopg.Connection[Any] | psycopg.AsyncConnection[Any]")
 
-_STATEMENTS = ("execute", "executemany")
+STATEMENTS = ("execute", "executemany")
+"""Methods of cursors that are calls."""
 
 
 def protected(connection_class: type[C], breaker: CircuitBreaker) -> type[C]:
@@ -39,7 +40,7 @@ def protected(connection_class: type[C], breaker: CircuitBreaker) -> type[C]:
         (psycopg.AsyncCursor, psycopg.AsyncServerCursor) if is_async else (psycopg.Cursor, psycopg.ServerCursor)
     )
     wrap = _protected_async if is_async else _protected_sync
-    cursors = [_subclass(base, {name: wrap(getattr(base, name), guard) for name in _STATEMENTS})
+    cursors = [_subclass(base, {name: wrap(getattr(base, name), guard) for name in STATEMENTS})
                for base in (plain, server)]  # fmt: skip
 
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
@@ -53,7 +54,13 @@ def protected(connection_class: type[C], breaker: CircuitBreaker) -> type[C]:
 
 
 def _subclass(base: type, members: dict[str, Any]) -> Any:
-    return type(base)(f"Protected{base.__name__}", (base,), {"__module__": __name__, **members})
+    marked = {"__module__": __name__, "recloser_protected": True, **members}
+    return type(base)(f"Protected{base.__name__}", (base,), marked)
+
+
+def is_protected(kind: type) -> bool:
+    """Whether a class of connections or cursors comes from `protected`."""
+    return hasattr(kind, "recloser_protected")
 
 
 def _protected_sync(method: Callable[..., Any], guard: Guard) -> Callable[..., Any]:

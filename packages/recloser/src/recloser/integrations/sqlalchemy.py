@@ -6,9 +6,12 @@ connection, is too slow or is in trouble; a constraint violation, an error in th
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
-from sqlalchemy import Engine, event
+from sqlalchemy import Engine
 from sqlalchemy.engine import Dialect
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -16,12 +19,16 @@ from recloser.breaker import CircuitBreaker
 from recloser.integrations._data import Guard, judge_sqlstate
 from recloser.outcomes import Outcome
 
-__all__ = ["protect"]
+__all__ = ["protect", "unprotect"]
 
 E = TypeVar("E", Engine, AsyncEngine)
 
 # Primary result codes of SQLite that are answers: SQLITE_ERROR (wrong SQL), TOOBIG, CONSTRAINT, MISMATCH, RANGE.
 _SQLITE_ANSWERS = frozenset({1, 18, 19, 20, 25})
+
+
+_METHODS = ("connect", "do_ping", "do_execute", "do_executemany", "do_execute_no_params")
+"""What SQLAlchemy asks a dialect to do by way of the driver, after all listeners of events have had their turn."""
 
 
 def protect(engine: E, breaker: CircuitBreaker) -> E:
@@ -30,58 +37,88 @@ def protect(engine: E, breaker: CircuitBreaker) -> E:
     A rejection raises `CircuitOpenError` from where SQLAlchemy would have raised its own error; rollback and return to
     the pool are never rejected. Waiting for a free connection of the pool does not count, nor does a `creator` of
     your own: give `create_engine(creator=breaker(creator))`. Rules of the breaker's settings see the driver's
-    exception. Protect an engine once, before its first use and after adding other listeners.
+    exception. Listeners of events, `do_connect` among them, are called as before.
 
     Returns:
         The same engine.
+
+    Raises:
+        ValueError: It is protected already.
     """
-    sync = engine.sync_engine if isinstance(engine, AsyncEngine) else engine
-    dialect = sync.dialect
+    dialect = dialect_of(engine)
+    if is_protected(dialect):
+        raise ValueError(f"{engine!r} is protected already")
     guard = Guard(breaker, lambda exc: judge(dialect, exc))
-    _protect_connecting(sync, guard)
-    _protect_statements(sync, guard)
-    _protect_ping(dialect, guard)
+    marked: Any = dialect
+    marked.recloser_wrappers = wrap(dialect, lambda connecting: guard.connecting() if connecting else guard.call())
     return engine
 
 
-def _protect_connecting(engine: Engine, guard: Guard) -> None:
-    @event.listens_for(engine, "do_connect")
-    def connect(dialect: Dialect, record: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
-        with guard.connecting():
-            return dialect.connect(*args, **kwargs)
+def unprotect(engine: E) -> E:
+    """Undo `protect`: calls that begin from now on ask no breaker.
+
+    Returns:
+        The same engine.
+
+    Raises:
+        ValueError: It is not protected.
+    """
+    dialect = dialect_of(engine)
+    if not is_protected(dialect):
+        raise ValueError(f"{engine!r} is not protected")
+    unwrap(dialect, vars(dialect).pop("recloser_wrappers"))
+    return engine
 
 
-def _protect_statements(engine: Engine, guard: Guard) -> None:
-    # A listener that returns True has executed the statement itself.
-
-    @event.listens_for(engine, "do_execute")
-    def execute(cursor: Any, statement: str, parameters: Any, context: Any) -> bool:
-        with guard.call():
-            engine.dialect.do_execute(cursor, statement, parameters, context)
-        return True
-
-    @event.listens_for(engine, "do_executemany")
-    def executemany(cursor: Any, statement: str, parameters: Any, context: Any) -> bool:
-        with guard.call():
-            engine.dialect.do_executemany(cursor, statement, parameters, context)
-        return True
-
-    @event.listens_for(engine, "do_execute_no_params")
-    def execute_no_params(cursor: Any, statement: str, context: Any) -> bool:
-        with guard.call():
-            engine.dialect.do_execute_no_params(cursor, statement, context)
-        return True
+def dialect_of(engine: Engine | AsyncEngine) -> Dialect:
+    """The dialect of an engine, which no other engine has but those that share its pool."""
+    return (engine.sync_engine if isinstance(engine, AsyncEngine) else engine).dialect
 
 
-def _protect_ping(dialect: Dialect, guard: Guard) -> None:
-    # There is no event around the ping of `pool_pre_ping`, which would hang on a frozen server for every caller.
-    ping = dialect.do_ping
+def is_protected(dialect: Dialect) -> bool:
+    """Whether `protect` has been called for it."""
+    return "recloser_wrappers" in vars(dialect)
 
-    def do_ping(connection: Any) -> bool:
-        with guard.call():
-            return ping(connection)
 
-    dialect.do_ping = do_ping  # type: ignore[assignment]
+def wrap(dialect: Dialect, block: Callable[[bool], AbstractContextManager[object] | None]) -> dict[str, Any]:
+    """Let what a dialect does by way of the driver happen in blocks.
+
+    Args:
+        dialect: Its methods are replaced.
+        block: Makes the block of one call, given whether it connects; None for a call that needs none.
+
+    Returns:
+        The replacements by name, for `unwrap`.
+    """
+    wrappers = {name: _within(getattr(dialect, name), block, name == "connect") for name in _METHODS}
+    for name, wrapper in wrappers.items():
+        setattr(dialect, name, wrapper)
+    return wrappers
+
+
+def unwrap(dialect: Dialect, wrappers: dict[str, Any]) -> None:
+    """Take back what `wrap` has put in place."""
+    for name, wrapper in wrappers.items():
+        if name in vars(dialect) and vars(dialect)[name] is wrapper:
+            original: Any = wrapper.__wrapped__
+            if getattr(original, "__func__", None) is getattr(type(dialect), name):
+                delattr(dialect, name)
+            else:
+                setattr(dialect, name, original)
+
+
+def _within(
+    method: Callable[..., Any], block: Callable[[bool], AbstractContextManager[object] | None], connecting: bool
+) -> Callable[..., Any]:
+    @functools.wraps(method)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        protection = block(connecting)
+        if protection is None:
+            return method(*args, **kwargs)
+        with protection:
+            return method(*args, **kwargs)
+
+    return wrapper
 
 
 def judge(dialect: Dialect, exc: Exception) -> Outcome:

@@ -14,7 +14,7 @@ from valkey.asyncio import Valkey as AsyncValkey
 from recloser.breaker import CircuitBreaker
 from recloser.integrations import _redis
 
-__all__ = ["protect"]
+__all__ = ["protect", "unprotect"]
 
 C = TypeVar("C", bound="Valkey | AsyncValkey")
 
@@ -25,10 +25,24 @@ def protect(client: C, breaker: CircuitBreaker) -> C:
     """Let every command and every pipeline of this client ask the breaker first.
 
     A rejection raises `CircuitOpenError`. The client's own retries are part of one call. Waiting for a connection of a
-    pool that is used up does not count. Publish/subscribe has connections of its own and is not protected. Protect a
-    client once.
+    pool that is used up does not count. Publish/subscribe has connections of its own and is not protected.
 
     Returns:
         The same client.
+
+    Raises:
+        ValueError: It is protected already.
     """
     return _redis.protect(client, breaker, judge)
+
+
+def unprotect(client: C) -> C:
+    """Undo `protect`: commands that begin from now on ask no breaker. Pipelines that exist stay protected.
+
+    Returns:
+        The same client.
+
+    Raises:
+        ValueError: It is not protected.
+    """
+    return _redis.unprotect(client)
