@@ -5,10 +5,13 @@ from __future__ import annotations
 import atexit
 import logging
 import os
+import signal
+import threading
 import weakref
 from collections.abc import Callable
 from multiprocessing import util
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from recloser.instrumentation.admin.commands import Commands
@@ -17,6 +20,9 @@ from recloser.instrumentation.report import Recorder
 from recloser.registry import Registry
 
 logger = logging.getLogger("recloser")
+
+_PATIENCE = 3.0
+"""Seconds that a report may take when the process is told to end."""
 
 
 class Services:
@@ -46,6 +52,7 @@ class Services:
         self._metrics = metrics
         self._report = report
         self._ended_in: int | None = None
+        self._finalizer: util.Finalize | None = None
         self._stop_metrics: Callable[[bool], None] | None = None
         answer = Commands(registry, self._recorder).answer
         self._admin = None if admin_folder is None else AdminServer(admin_folder, run, answer)
@@ -54,7 +61,11 @@ class Services:
     def start(self) -> None:
         """Begin."""
         atexit.register(self.end)
+        # A child of multiprocessing leaves without atexit: this may be one, and one may be forked later.
+        self._end_with_multiprocessing()
         util.register_after_fork(self, Services._end_with_multiprocessing)
+        if self._report is not None:
+            self._report_on_sigterm()
         if self._admin is not None:
             self._admin.start()
         if self._metrics is not None:
@@ -73,10 +84,28 @@ class Services:
             except OSError as error:
                 logger.warning("the report could not be written to %s: %s", self._report, error)
 
+    def _report_on_sigterm(self) -> None:
+        # Programs that do not handle it (or, as uvicorn, send it to themselves again at the end) are ended by it there
+        # and then. Whoever handles it is left alone.
+        if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+            signal.signal(signal.SIGTERM, self._terminated)
+
+    def _terminated(self, number: int, frame: FrameType | None) -> None:
+        # In a thread of its own: the main thread may be interrupted where it holds a lock that the report needs.
+        thread = threading.Thread(target=self.end, daemon=True)
+        thread.start()
+        thread.join(timeout=_PATIENCE)
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+
     def stop(self) -> None:
         """End without a report."""
+        if signal.getsignal(signal.SIGTERM) == self._terminated:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
         _alive.discard(self)
         atexit.unregister(self.end)
+        if self._finalizer is not None:
+            self._finalizer.cancel()
         self._report = None
         self.end()
         self._recorder.stop()
@@ -92,8 +121,7 @@ class Services:
             self._stop_metrics = None
 
     def _end_with_multiprocessing(self) -> None:
-        # A child of multiprocessing leaves without atexit, but not without this.
-        util.Finalize(None, self.end, exitpriority=0)
+        self._finalizer = util.Finalize(None, self.end, exitpriority=0)
 
     def _serve_metrics(self, host: str, port: int) -> None:
         try:

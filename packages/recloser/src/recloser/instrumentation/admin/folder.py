@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-_NAME = re.compile(r"(\d+)-(\d+)\.sock")
+_NAME = re.compile(r"(\d+)-(\d+)\.(sock|new)")
 _LONGEST_PATH = 107  # of a Unix domain socket: Linux's sun_path has 108 bytes with the end marker, macOS's 104
 
 
@@ -66,7 +66,7 @@ def prepare(folder: Path) -> Path:
 
 
 def path_of(folder: Path, run: int, pid: int) -> Path:
-    """Where the socket of a process is."""
+    """Where the socket of a process is. Until somebody listens on it, it is called `.new`: see `sockets`."""
     return folder / f"{run}-{pid}.sock"
 
 
@@ -83,7 +83,7 @@ def sockets(folder: Path) -> list[Socket]:
             continue
         socket = Socket(folder / name, int(match[1]), int(match[2]))
         if _lives(socket.pid):
-            found.append(socket)
+            found += [socket] if match[3] == "sock" else []
         else:
             with contextlib.suppress(OSError):  # another process removes it, too
                 socket.path.unlink()

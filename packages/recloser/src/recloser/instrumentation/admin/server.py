@@ -111,12 +111,15 @@ class AdminServer:
         try:
             with contextlib.suppress(OSError):  # on Linux the file then never has another mode; others refuse
                 os.fchmod(listener.fileno(), 0o600)
+            # Under its own name only when it answers: who is refused takes it for that of a dead process, and removes it.
+            new = path.with_suffix(".new")
             with contextlib.suppress(FileNotFoundError):
-                path.unlink()  # of an earlier process with this number
-            listener.bind(str(path))
-            os.chmod(path, 0o600)
+                new.unlink()  # of an earlier process with this number
+            listener.bind(str(new))
+            os.chmod(new, 0o600)
             listener.listen(8)
             listener.setblocking(False)
+            new.rename(path)
         except BaseException:
             listener.close()
             raise
@@ -218,6 +221,4 @@ def _after_fork_in_child() -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(
-        before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child
-    )
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)

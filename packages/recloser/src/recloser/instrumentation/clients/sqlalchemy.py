@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import gc
 import weakref
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from sqlalchemy import Engine
@@ -74,8 +74,10 @@ class _Blocks:
         self._rejection = functools.partial(_rejection, dialect)
 
     def __call__(self, connecting: bool) -> AbstractContextManager[object] | None:
-        if protected.get() or integration.is_protected(self._dialect):
+        if protected.get():
             return None
+        if integration.is_protected(self._dialect):
+            return Outermost(nullcontext())  # the program has asked its own breaker, for the driver as well
         guard = self._dependencies.guard(self._kind, self._key, self._judge, self._rejection)
         if guard is None:
             return None

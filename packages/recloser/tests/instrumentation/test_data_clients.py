@@ -1,0 +1,375 @@
+"""Databases and caches of an instrumented process, with real servers that go away."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import psycopg
+import pytest
+import redis
+import sqlalchemy
+import valkey
+from packages.recloser.tests.instrumentation.conftest import Instrument
+from psycopg_pool import ConnectionPool
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import create_async_engine
+from testing.servers import PostgresServer, ValkeyServer
+
+import recloser
+from recloser import CircuitBreaker, CircuitOpenError, Registry
+from recloser.integrations import asyncpg as recloser_asyncpg
+from recloser.integrations import psycopg as recloser_psycopg
+from recloser.integrations import redis as recloser_redis
+from recloser.integrations import sqlalchemy as recloser_sqlalchemy
+from recloser.integrations import valkey as recloser_valkey
+
+
+@pytest.fixture(scope="module")
+def database() -> Iterator[PostgresServer]:
+    """A server that these tests may stop; it runs again at the end of each."""
+    with PostgresServer() as server:
+        yield server
+
+
+@pytest.fixture
+def dead_database(database: PostgresServer) -> Iterator[PostgresServer]:
+    database.stop()
+    yield database
+    database.start()
+
+
+@pytest.fixture(scope="module")
+def cache() -> Iterator[ValkeyServer]:
+    with ValkeyServer() as server:
+        yield server
+
+
+@pytest.fixture
+def dead_cache(cache: ValkeyServer) -> Iterator[ValkeyServer]:
+    cache.stop()
+    yield cache
+    cache.start()
+
+
+def dsn_of(server: PostgresServer) -> str:
+    return sqlalchemy.make_url(server.url).set(drivername="postgresql").render_as_string(hide_password=False)
+
+
+def name_of(server: PostgresServer) -> str:
+    return f"postgresql:127.0.0.1:{server.port}/{sqlalchemy.make_url(server.url).database}"
+
+
+def calls_of(registry: Registry) -> dict[str, int]:
+    return {name: stats.successful for name, stats in registry.stats().items()}
+
+
+# SQLAlchemy
+
+
+def engine_of(server: PostgresServer) -> sqlalchemy.Engine:
+    return sqlalchemy.create_engine(sqlalchemy.make_url(server.url).set(drivername="postgresql+psycopg"))
+
+
+def test_engine_and_its_driver_count_a_call_once(instrument: Instrument, database: PostgresServer) -> None:
+    registry = instrument().registry
+    engine = engine_of(database)
+    statements = []
+    sqlalchemy.event.listen(engine, "before_cursor_execute", lambda *args: statements.append(args[2]))
+    with engine.connect() as connection:
+        assert connection.scalar(text("SELECT 1")) == 1
+    before = registry[name_of(database)].stats().successful
+    with engine.connect() as connection:
+        assert connection.scalar(text("SELECT 2")) == 2
+    engine.dispose()
+    assert list(registry.stats()) == [name_of(database)]
+    assert registry[name_of(database)].stats().successful == before + 1
+
+
+def test_rejection_is_sqlalchemys_own_error(instrument: Instrument, dead_database: PostgresServer) -> None:
+    instrument()
+    engine = engine_of(dead_database)
+    for _ in range(3):
+        with pytest.raises(sqlalchemy.exc.OperationalError) as caught:
+            engine.connect()
+    engine.dispose()
+    assert isinstance(caught.value.orig, CircuitOpenError)
+
+
+def test_engine_that_was_made_before_is_protected(instrument: Instrument, database: PostgresServer) -> None:
+    engine = engine_of(database)
+    with engine.connect() as connection:
+        registry = instrument().registry
+        assert connection.scalar(text("SELECT 1")) == 1
+    engine.dispose()
+    assert calls_of(registry) == {name_of(database): 1}
+
+
+async def test_async_engine_and_its_driver_count_a_call_once(instrument: Instrument, database: PostgresServer) -> None:
+    registry = instrument().registry
+    engine = create_async_engine(sqlalchemy.make_url(database.url).set(drivername="postgresql+asyncpg"))
+    async with engine.connect() as connection:
+        assert await connection.scalar(text("SELECT 1")) == 1
+        before = registry[name_of(database)].stats().successful
+        assert await connection.scalar(text("SELECT 2")) == 2
+    await engine.dispose()
+    assert calls_of(registry) == {name_of(database): before + 1}
+
+
+def test_listener_that_changes_how_an_engine_connects_is_still_called(
+    instrument: Instrument, database: PostgresServer
+) -> None:
+    registry = instrument().registry
+    engine = sqlalchemy.create_engine(f"postgresql+psycopg://nobody:wrong@127.0.0.1:{database.port}/nothing")
+    right = sqlalchemy.make_url(database.url)
+
+    @sqlalchemy.event.listens_for(engine, "do_connect")
+    def connect(dialect: Any, record: Any, args: Any, kwargs: dict[str, Any]) -> None:
+        kwargs.update(user=right.username, dbname=right.database, password=right.password or "")
+
+    with engine.connect() as connection:
+        assert connection.scalar(text("SELECT current_database()")) == right.database
+    engine.dispose()
+    assert f"postgresql:127.0.0.1:{database.port}/nothing" in registry
+
+
+def test_engine_that_the_program_protects_itself_is_not_protected_twice(
+    instrument: Instrument, database: PostgresServer
+) -> None:
+    registry, own = instrument().registry, CircuitBreaker("own")
+    engine = recloser_sqlalchemy.protect(engine_of(database), own)
+    engine.connect().close()  # an engine's first connection asks the server about itself, past the engine
+    engine.dispose()
+    before, theirs = own.stats().successful, calls_of(registry)
+    with engine.connect() as connection:
+        connection.scalar(text("SELECT 1"))
+    engine.dispose()
+    assert own.stats().successful == before + 2
+    assert calls_of(registry) == theirs
+
+
+def test_engine_has_its_own_methods_after_uninstrument(instrument: Instrument) -> None:
+    before = vars(sqlalchemy.Engine)["__init__"]
+    old = sqlalchemy.create_engine("sqlite://")
+    plain = dict(vars(old.dialect))
+    instrument()
+    new = sqlalchemy.create_engine("sqlite://")
+    assert vars(old.dialect) != plain
+    recloser.uninstrument()
+    assert vars(sqlalchemy.Engine)["__init__"] is before
+    assert vars(old.dialect) == plain
+    assert not {"connect", "do_ping", "do_execute", "do_executemany", "do_execute_no_params"} & set(vars(new.dialect))
+
+
+def test_file_of_sqlite_has_a_breaker(instrument: Instrument, tmp_path: Path) -> None:
+    registry = instrument().registry
+    engine = sqlalchemy.create_engine(f"sqlite:///{tmp_path}/data.db")
+    with engine.connect() as connection:
+        connection.execute(text("SELECT 1"))
+    engine.dispose()
+    assert list(registry.stats()) == [f"sqlite:{tmp_path}/data.db"]
+
+
+# psycopg
+
+
+@pytest.mark.parametrize("connect", [psycopg.Connection.connect, None], ids=["of the class", "of the module"])
+def test_psycopg_is_protected(instrument: Instrument, database: PostgresServer, connect: Any) -> None:
+    registry = instrument().registry
+    make = psycopg.connect if connect is None else psycopg.Connection.connect
+    with make(dsn_of(database)) as connection, connection.cursor() as cursor, connection.cursor("named") as named:
+        cursor.execute("SELECT 1")
+        named.execute("SELECT 2")
+    assert calls_of(registry) == {name_of(database): 3}
+
+
+async def test_psycopg_async_is_protected(instrument: Instrument, database: PostgresServer) -> None:
+    registry = instrument().registry
+    async with await psycopg.AsyncConnection.connect(dsn_of(database)) as connection:
+        await connection.execute("SELECT 1")
+    assert calls_of(registry) == {name_of(database): 2}
+
+
+def test_psycopg_connection_that_was_made_before_is_protected(instrument: Instrument, database: PostgresServer) -> None:
+    with psycopg.connect(dsn_of(database)) as connection:
+        registry = instrument().registry
+        connection.execute("SELECT 1")
+    assert calls_of(registry) == {name_of(database): 1}
+
+
+def test_psycopg_pool_is_protected(instrument: Instrument, database: PostgresServer) -> None:
+    registry = instrument().registry
+    with ConnectionPool(dsn_of(database), min_size=1) as pool, pool.connection() as connection:
+        connection.execute("SELECT 1")
+    assert calls_of(registry)[name_of(database)] >= 2
+
+
+def test_psycopg_rejection_is_an_error_of_the_driver(instrument: Instrument, dead_database: PostgresServer) -> None:
+    instrument()
+    for _ in range(3):
+        with pytest.raises(psycopg.OperationalError) as caught:
+            psycopg.connect(dsn_of(dead_database))
+    assert isinstance(caught.value, CircuitOpenError)
+
+
+def test_psycopg_class_that_the_program_protects_itself_is_not_protected_twice(
+    instrument: Instrument, database: PostgresServer
+) -> None:
+    registry, own = instrument().registry, CircuitBreaker("own")
+    with recloser_psycopg.protected(psycopg.Connection, own).connect(dsn_of(database)) as connection:
+        connection.execute("SELECT 1")
+    assert own.stats().successful == 2
+    assert len(registry) == 0
+
+
+# asyncpg
+
+
+async def test_asyncpg_is_protected(instrument: Instrument, database: PostgresServer) -> None:
+    registry = instrument().registry
+    connection = await asyncpg.connect(dsn_of(database))
+    assert await connection.fetchval("SELECT 1") == 1
+    await connection.close()
+    assert calls_of(registry) == {name_of(database): 2}
+
+
+async def test_asyncpg_pool_is_protected(instrument: Instrument, database: PostgresServer) -> None:
+    registry = instrument().registry
+    async with asyncpg.create_pool(dsn_of(database), min_size=1, max_size=1) as pool:
+        assert await pool.fetchval("SELECT 1") == 1
+    assert calls_of(registry) == {name_of(database): 2}
+
+
+async def test_asyncpg_connection_that_was_made_before_is_protected(
+    instrument: Instrument, database: PostgresServer
+) -> None:
+    connection = await asyncpg.connect(dsn_of(database))
+    registry = instrument().registry
+    assert await connection.fetchval("SELECT 1") == 1
+    await connection.close()
+    assert calls_of(registry) == {name_of(database): 1}
+
+
+async def test_asyncpg_rejection_is_an_error_of_a_lost_connection(
+    instrument: Instrument, dead_database: PostgresServer
+) -> None:
+    instrument()
+    for _ in range(3):
+        with pytest.raises(OSError) as caught:
+            await asyncpg.connect(dsn_of(dead_database))
+    assert isinstance(caught.value, CircuitOpenError)
+    assert isinstance(caught.value, asyncpg.PostgresConnectionError)
+
+
+async def test_asyncpg_class_that_the_program_protects_itself_is_not_protected_twice(
+    instrument: Instrument, database: PostgresServer
+) -> None:
+    registry, own = instrument().registry, CircuitBreaker("own")
+    async with recloser_asyncpg.create_pool(dsn_of(database), breaker=own, min_size=1, max_size=1) as pool:
+        assert await pool.fetchval("SELECT 1") == 1
+    assert own.stats().successful == 2
+    assert len(registry) == 0
+
+
+async def test_frozen_server_is_a_failure_of_connecting(instrument: Instrument, database: PostgresServer) -> None:
+    registry = instrument().registry
+    database.freeze()
+    try:
+        for _ in range(2):
+            with pytest.raises(TimeoutError):
+                await asyncpg.connect(dsn_of(database), timeout=0.2)
+    finally:
+        database.thaw()
+    assert registry[name_of(database)].stats().failed == 2
+
+
+# Redis and Valkey
+
+
+LIBRARIES: list[Any] = [("redis", redis, recloser_redis), ("valkey", valkey, recloser_valkey)]
+
+
+@pytest.fixture(params=LIBRARIES, ids=lambda library: library[0])
+def library(request: pytest.FixtureRequest) -> Any:
+    return request.param
+
+
+def sync_client(module: Any, server: ValkeyServer) -> Any:
+    client = getattr(module, "Redis", None) or module.Valkey
+    return client(port=server.port, host="127.0.0.1", retry=None)
+
+
+def async_client(module: Any, server: ValkeyServer) -> Any:
+    client = getattr(module.asyncio, "Redis", None) or module.asyncio.Valkey
+    return client(port=server.port, host="127.0.0.1", retry=None)
+
+
+def test_cache_is_protected(instrument: Instrument, cache: ValkeyServer, library: Any) -> None:
+    kind, module, _ = library
+    registry = instrument().registry
+    with sync_client(module, cache) as client:
+        client.set("key", "value")
+        assert client.get("key") == b"value"
+        with client.pipeline() as pipe:
+            pipe.get("key").get("missing")
+            assert pipe.execute() == [b"value", None]
+        with client.pipeline() as pipe:
+            pipe.watch("key")
+            pipe.multi()
+            pipe.get("key")
+            pipe.execute()
+    assert calls_of(registry) == {f"{kind}:127.0.0.1:{cache.port}": 5}
+
+
+async def test_async_cache_is_protected(instrument: Instrument, cache: ValkeyServer, library: Any) -> None:
+    kind, module, _ = library
+    registry = instrument().registry
+    async with async_client(module, cache) as client:
+        await client.set("key", "value")
+        async with client.pipeline() as pipe:
+            assert await pipe.get("key").get("missing").execute() == [b"value", None]
+    assert calls_of(registry) == {f"{kind}:127.0.0.1:{cache.port}": 2}
+
+
+def test_cache_client_that_was_made_before_is_protected(
+    instrument: Instrument, cache: ValkeyServer, library: Any
+) -> None:
+    kind, module, _ = library
+    with sync_client(module, cache) as client, client.pipeline() as pipe:
+        registry = instrument().registry
+        client.get("key")
+        pipe.get("key").execute()
+    assert calls_of(registry) == {f"{kind}:127.0.0.1:{cache.port}": 2}
+
+
+def test_cache_rejection_is_an_error_of_the_client(
+    instrument: Instrument, dead_cache: ValkeyServer, library: Any
+) -> None:
+    _, module, _ = library
+    instrument()
+    with sync_client(module, dead_cache) as client:
+        for _ in range(3):
+            with pytest.raises(module.exceptions.ConnectionError) as caught:
+                client.get("key")
+    assert isinstance(caught.value, CircuitOpenError)
+
+
+def test_cache_client_that_the_program_protects_itself_is_not_protected_twice(
+    instrument: Instrument, cache: ValkeyServer, library: Any
+) -> None:
+    _, module, integration = library
+    registry, own = instrument().registry, CircuitBreaker("own")
+    with sync_client(module, cache) as client:
+        integration.protect(client, own)
+        client.get("key")
+        client.pipeline().get("key").execute()
+    assert own.stats().successful == 2
+    assert len(registry) == 0
+
+
+async def test_threads_share_a_breaker(instrument: Instrument, cache: ValkeyServer) -> None:
+    registry = instrument().registry
+    with sync_client(redis, cache) as client:
+        await asyncio.gather(*(asyncio.to_thread(client.get, "key") for _ in range(20)))
+    assert calls_of(registry) == {f"redis:127.0.0.1:{cache.port}": 20}
