@@ -160,9 +160,7 @@ async def test_host_that_is_left_out_has_no_breaker(
     assert len(registry) == 0
 
 
-async def test_client_works_as_before_after_uninstrument(
-    instrument: Instrument, server: RawServer, kind: Any
-) -> None:
+async def test_client_works_as_before_after_uninstrument(instrument: Instrument, server: RawServer, kind: Any) -> None:
     import recloser
 
     registry = instrument().registry
@@ -205,9 +203,7 @@ def test_transport_inside_the_process_is_no_dependency(instrument: Instrument) -
     assert len(registry) == 0
 
 
-def test_too_many_hosts_in_shadow_mode_share_a_breaker(
-    instrument: Instrument, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_too_many_hosts_in_shadow_mode_share_a_breaker(instrument: Instrument, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("recloser.instrumentation.dependencies.MAX_BREAKERS", 3)
     registry, port = instrument(observe_only=True).registry, closed_port()
     with requests.Session() as session:

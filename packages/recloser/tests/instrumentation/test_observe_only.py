@@ -80,12 +80,15 @@ def test_program_that_ends_by_an_exception_reports(programs: Programs) -> None:
     ids=["not handled", "handled"],
 )
 def test_program_that_ends_on_sigterm_reports(programs: Programs, handling: str, code: int) -> None:
-    source = ASKING.format(port=closed_port()) + f"""
+    source = (
+        ASKING.format(port=closed_port())
+        + f"""
 import signal, sys, time
 {handling}
 print("ready", flush=True)
 time.sleep(60)
 """
+    )
     process = programs.start(sys.executable, "-c", source, options=["--observe-only"])
     assert process.stdout is not None
     while process.stdout.readline() != "ready\n":

@@ -5,13 +5,11 @@ from __future__ import annotations
 import atexit
 import logging
 import os
-import signal
 import threading
 import weakref
 from collections.abc import Callable
 from multiprocessing import util
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from recloser.instrumentation.admin.commands import Commands
@@ -64,8 +62,6 @@ class Services:
         # A child of multiprocessing leaves without atexit: this may be one, and one may be forked later.
         self._end_with_multiprocessing()
         util.register_after_fork(self, Services._end_with_multiprocessing)
-        if self._report is not None:
-            self._report_on_sigterm()
         if self._admin is not None:
             self._admin.start()
         if self._metrics is not None:
@@ -84,24 +80,8 @@ class Services:
             except OSError as error:
                 logger.warning("the report could not be written to %s: %s", self._report, error)
 
-    def _report_on_sigterm(self) -> None:
-        # Programs that do not handle it (or, as uvicorn, send it to themselves again at the end) are ended by it there
-        # and then. Whoever handles it is left alone.
-        if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-            signal.signal(signal.SIGTERM, self._terminated)
-
-    def _terminated(self, number: int, frame: FrameType | None) -> None:
-        # In a thread of its own: the main thread may be interrupted where it holds a lock that the report needs.
-        thread = threading.Thread(target=self.end, daemon=True)
-        thread.start()
-        thread.join(timeout=_PATIENCE)
-        signal.signal(number, signal.SIG_DFL)
-        os.kill(os.getpid(), number)
-
     def stop(self) -> None:
         """End without a report."""
-        if signal.getsignal(signal.SIGTERM) == self._terminated:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
         _alive.discard(self)
         atexit.unregister(self.end)
         if self._finalizer is not None:
@@ -150,6 +130,22 @@ def _serve_metrics(registry: Registry, host: str, port: int) -> Callable[[bool],
 
 
 _alive: weakref.WeakSet[Services] = weakref.WeakSet()
+
+
+def end_all() -> None:
+    """End the services of a process that a signal is about to end.
+
+    In a thread of its own, and not for long: the main thread may be interrupted where it holds a lock that the report
+    needs.
+    """
+    thread = threading.Thread(target=_end_all, daemon=True)
+    thread.start()
+    thread.join(timeout=_PATIENCE)
+
+
+def _end_all() -> None:
+    for services in list(_alive):
+        services.end()
 
 
 def _after_fork_in_child() -> None:

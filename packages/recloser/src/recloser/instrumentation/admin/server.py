@@ -111,7 +111,7 @@ class AdminServer:
         try:
             with contextlib.suppress(OSError):  # on Linux the file then never has another mode; others refuse
                 os.fchmod(listener.fileno(), 0o600)
-            # Under its own name only when it answers: who is refused takes it for that of a dead process, and removes it.
+            # Under its own name only when it answers: who is refused takes it for a dead process's, and removes it.
             new = path.with_suffix(".new")
             with contextlib.suppress(FileNotFoundError):
                 new.unlink()  # of an earlier process with this number

@@ -1,23 +1,25 @@
 """Found by every Python that a program under `recloser run` starts, when it starts, and run before the program.
 
-It does nothing until the program imports a client that recloser knows. It runs in Pythons without recloser, too, and
-in old ones: it needs the standard library only, and says nothing that the program has not asked for.
+It does nothing until the program imports a client that recloser knows. It runs in every Python 3, with or without
+recloser: it needs the standard library only.
 """
 
 import json
 import os
+import signal
 import sys
+from typing import Any
 
 
-class _Trigger(object):  # noqa: UP004 - for whichever Python a program may start
+class _Trigger:
     """Starts instrumentation when one of these modules is looked for, and then lets it find the module."""
 
-    def __init__(self, run):
+    def __init__(self, run: Any) -> None:
         self.clients = frozenset(run["clients"])
         self.run = run
         self.started = False
 
-    def find_spec(self, name, path=None, target=None):
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
         if name not in self.clients:
             return None
         if not self.started:
@@ -31,7 +33,7 @@ class _Trigger(object):  # noqa: UP004 - for whichever Python a program may star
                 return spec
         return None
 
-    def start(self):
+    def start(self) -> None:
         try:
             from recloser.instrumentation.startup import begin
         except ImportError as error:
@@ -41,13 +43,27 @@ class _Trigger(object):  # noqa: UP004 - for whichever Python a program may star
         begin()
 
 
-def _start():
+def _start() -> None:
     text = os.environ.get("RECLOSER_RUN")
     if text:
-        sys.meta_path.insert(0, _Trigger(json.loads(text)))
+        run = json.loads(text)
+        sys.meta_path.insert(0, _Trigger(run))
+        if run["report"] and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+            signal.signal(signal.SIGTERM, _terminated)
 
 
-def _chain():
+def _terminated(number: int, frame: Any) -> None:
+    """Let the report be written, then end as it would have ended. A handler of the program's own replaces this one."""
+    services = sys.modules.get("recloser.instrumentation.services")
+    try:
+        if services is not None:
+            services.end_all()
+    finally:
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+
+
+def _chain() -> None:
     """Run the sitecustomize that would have been found without this one."""
     here = os.path.dirname(os.path.abspath(__file__))
     sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry or os.curdir) != here]
