@@ -20,13 +20,13 @@ MODULES = ("aiohttp", "anthropic", "asyncpg", "httpx", "httpx2", "openai", "psyc
 
 def everything() -> dict[str, object]:
     """Every attribute of every class and module of the clients, by its path."""
-    seen = {}
+    seen: dict[str, object] = {}
     for name, module in sorted(sys.modules.items()):
-        if name.partition(".")[0] not in (*MODULES, "recloser") or not isinstance(module, ModuleType):
+        if name.partition(".")[0] not in (*MODULES, "recloser") or type(module) is not ModuleType or ".types" in name:
             continue
         for key, value in list(vars(module).items()):
             seen[f"{name}.{key}"] = value
-            if isinstance(value, type) and value.__module__ == name:
+            if issubclass(type(value), type) and vars(value).get("__module__") == name:  # no proxy notices that
                 seen.update({f"{name}.{key}.{inner}": found for inner, found in list(vars(value).items())})
     return seen
 

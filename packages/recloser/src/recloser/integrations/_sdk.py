@@ -54,6 +54,23 @@ def protect(client: C, dialect: Dialect, **options: Unpack[LlmOptions]) -> C:
     return client
 
 
+def unprotect(client: C) -> C:
+    """Undo `protect`: calls that begin from now on ask no breaker; the client itself is changed and returned.
+
+    Copies share the HTTP client inside, and so are not protected any more either.
+
+    Raises:
+        ValueError: It is not protected.
+    """
+    kind: Any = type(client)
+    if not vars(kind).get("recloser_protected"):
+        raise ValueError(f"{client!r} is not protected")
+    inside: Any = client
+    _httpx.unprotect(inside._client)
+    client.__class__ = kind.__base__
+    return client
+
+
 def make_policy(client: Any, dialect: Dialect, **options: Unpack[LlmOptions]) -> LlmPolicy:
     """What decides about the requests of an SDK client.
 
@@ -121,8 +138,8 @@ def _protected(kind: type[Any], is_async: bool, count_retries: bool) -> type[Any
                     name_the_cause(exc)
                     raise
 
-    names = {"request": request, "__module__": kind.__module__, "__qualname__": kind.__qualname__}
-    return type(kind.__name__, (kind,), names)
+    names = {"__module__": kind.__module__, "__qualname__": kind.__qualname__}
+    return type(kind.__name__, (kind,), {"request": request, "recloser_protected": True, **names})
 
 
 def name_the_cause(exc: Exception) -> None:

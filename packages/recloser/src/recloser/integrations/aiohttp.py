@@ -22,7 +22,7 @@ from recloser.integrations._http import (
 )
 from recloser.outcomes import Outcome
 
-__all__ = ["BreakerMiddleware", "CircuitOpenConnectionError", "protect"]
+__all__ = ["BreakerMiddleware", "CircuitOpenConnectionError", "protect", "unprotect"]
 
 _EXCEPTIONS = ExceptionTable(
     local=(aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError),
@@ -98,6 +98,20 @@ def protect(session: aiohttp.ClientSession, **options: Unpack[Options[aiohttp.Cl
         raise ValueError(f"{session!r} is protected already")
     # aiohttp deprecates new attributes on a session; this one it has, and reads at each request.
     inside._middlewares = (*inside._middlewares, BreakerMiddleware(**options))
+    return session
+
+
+def unprotect(session: aiohttp.ClientSession) -> aiohttp.ClientSession:
+    """Undo `protect`: requests that begin from now on ask no breaker; the session is changed and returned.
+
+    Raises:
+        ValueError: It is not protected.
+    """
+    inside: Any = session
+    kept = tuple(each for each in inside._middlewares if not isinstance(each, BreakerMiddleware))
+    if len(kept) == len(inside._middlewares):
+        raise ValueError(f"{session!r} is not protected")
+    inside._middlewares = kept
     return session
 
 

@@ -9,7 +9,7 @@ import anthropic
 from recloser.integrations import _sdk
 from recloser.integrations._llm import Dialect, by_model
 
-__all__ = ["by_model", "protect"]
+__all__ = ["by_model", "protect", "unprotect"]
 
 C = TypeVar("C", bound=anthropic.Anthropic | anthropic.AsyncAnthropic)
 
@@ -41,3 +41,8 @@ def protect(client: C, **options: Unpack[_sdk.LlmOptions]) -> C:
         DuplicateBreakerError: The breakers of this name exist with other settings.
     """
     return _sdk.protect(client, DIALECT, **options)
+
+
+def unprotect(client: C) -> C:
+    """Undo `protect`; see `recloser.integrations._sdk.unprotect`."""
+    return _sdk.unprotect(client)

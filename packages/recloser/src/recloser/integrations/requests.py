@@ -27,7 +27,7 @@ from recloser.integrations._http import (
 )
 from recloser.outcomes import Outcome
 
-__all__ = ["BreakerAdapter", "CircuitOpenConnectionError", "protect"]
+__all__ = ["BreakerAdapter", "CircuitOpenConnectionError", "protect", "unprotect"]
 
 S = TypeVar("S", bound=requests.Session)
 
@@ -92,6 +92,11 @@ class BreakerAdapter(BaseAdapter):
         """
         return send(self._breakers, request, lambda: self._adapter.send(request, *args, **kwargs))
 
+    @property
+    def inner(self) -> BaseAdapter:
+        """The adapter inside."""
+        return self._adapter
+
     def close(self) -> None:
         """Close the adapter inside."""
         self._adapter.close()
@@ -116,6 +121,20 @@ def protect(session: S, **options: Unpack[Options[requests.PreparedRequest]]) ->
         raise ValueError(f"{session!r} is protected already")
     for prefix, adapter in list(session.adapters.items()):
         session.mount(prefix, BreakerAdapter(adapter, **options))
+    return session
+
+
+def unprotect(session: S) -> S:
+    """Undo `protect`: requests that begin from now on ask no breaker; the session is changed and returned.
+
+    Raises:
+        ValueError: It is not protected.
+    """
+    if not any(isinstance(adapter, BreakerAdapter) for adapter in session.adapters.values()):
+        raise ValueError(f"{session!r} is not protected")
+    for prefix, adapter in list(session.adapters.items()):
+        if isinstance(adapter, BreakerAdapter):
+            session.mount(prefix, adapter.inner)
     return session
 
 
