@@ -92,6 +92,15 @@ def test_opened_breaker_rejects_with_the_operators_words(admin: AdminServer, reg
         registry["http:example.com"].call(lambda: None)
 
 
+def test_reset_does_not_end_the_shadow_mode_of_a_program(registry: Registry) -> None:
+    recorder = Recorder(registry, observe_only=True)
+    registry["redis:cache"].force_open("an exercise")
+    answered = Commands(registry, recorder).answer({"command": "reset", "name": "redis:*", "reason": "it is over"})
+    recorder.stop()
+    assert answered["result"] == ["redis:cache"]
+    assert (str(registry["redis:cache"].state), str(registry["redis:cache"].control)) == ("closed", "observe_only")
+
+
 def test_metrics_are_those_of_prometheus(admin: AdminServer) -> None:
     assert 'recloser_circuit_breaker_state{name="redis:cache"} 0.0' in asked(admin, "metrics")
 

@@ -9,7 +9,8 @@ from packages.recloser.tests.instrumentation.conftest import Instrument
 from packages.recloser.tests.instrumentation.programs import Programs, closed_port
 from packages.recloser.tests.integrations.raw_server import RawServer
 
-from recloser import ConfigError, Registry, load_config, presets
+import recloser
+from recloser import CircuitOpenError, ConfigError, Registry, load_config, presets
 from recloser.cli import main
 from recloser.integrations.requests import protect
 from recloser.targets import KINDS, TARGETS
@@ -69,7 +70,7 @@ def test_client_that_is_left_out_is_not_patched(instrument: Instrument, written:
     done = instrument(written("instrument: {leave_out: [requests]}"))
     assert "requests" not in done.patched
     assert "requests" not in done.waiting
-    assert len(done.patched) > 5
+    assert {"httpx", "redis"} <= {*done.patched, *done.waiting}
 
 
 def test_breakers_of_the_file_are_seen_before_their_first_call(instrument: Instrument, written: Any) -> None:
@@ -127,6 +128,33 @@ def test_settings_of_the_programs_own_breakers_never_meet_these(instrument: Inst
         session.get(server.url, timeout=5)
     name = f"http:127.0.0.1:{server.port}"
     assert (own[name].settings.failure_threshold, registry[name].settings.failure_threshold) == (1, 5)
+
+
+def test_operators_word_on_a_breaker_of_the_file_outlives_its_first_call(instrument: Instrument, written: Any) -> None:
+    port = closed_port()
+    name = f"http:127.0.0.1:{port}"
+    done = instrument(written(f"breakers: {{'{name}': {{}}}}"), observe_only=True)
+    done.registry[name].force_open("maintenance")
+    with pytest.raises(CircuitOpenError):
+        requests.get(f"http://127.0.0.1:{port}", timeout=5)
+
+
+def test_contradiction_that_only_a_call_shows_is_logged_and_the_program_goes_on(
+    instrument: Instrument, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    port = closed_port()
+    monkeypatch.setenv(f"RECLOSER_HTTP_127_0_0_1_{port}__SLOW_CALL_RATE_THRESHOLD", "0.5")
+    registry = instrument(None).registry
+    ask(port)
+    assert registry[f"http:127.0.0.1:{port}"].settings == presets.http_api()
+    assert "needs slow_call_duration" in caplog.text
+
+
+def test_registry_that_was_given_is_not_in_shadow_mode_after_uninstrument(instrument: Instrument) -> None:
+    registry = Registry()
+    instrument(None, registry=registry, observe_only=True)
+    recloser.uninstrument()
+    assert str(registry.get_or_create("later").control) == "automatic"
 
 
 def test_second_instrument_changes_nothing_and_says_so(

@@ -12,6 +12,8 @@ from pathlib import Path
 
 from recloser.breaker import CircuitBreaker
 from recloser.config import Config, load_config
+from recloser.errors import ConfigError
+from recloser.events import Control
 from recloser.instrumentation.dependencies import Dependencies
 from recloser.instrumentation.imports import ImportHook
 from recloser.instrumentation.patches import Patches
@@ -38,6 +40,7 @@ class Instrumentation:
 
     def __init__(self, config: Config, registry: Registry, *, observe_only: bool) -> None:
         self.registry = registry
+        self._config = config
         self.observe_only = observe_only
         self.failed: dict[str, str] = {}
         self._lock = threading.RLock()
@@ -83,6 +86,7 @@ class Instrumentation:
         with self._lock:
             self._hook.remove()
             self._dependencies.active = False
+            self.registry.set_overlay(self._config)
             while self._patches:
                 client, patches = self._patches.pop()
                 for name in patches.undo():
@@ -120,9 +124,13 @@ class _Overlay:
         self._observe_only = observe_only
 
     def settings_over(self, breaker: CircuitBreaker, code: Settings) -> Settings:
-        if self._observe_only:
+        if self._observe_only and breaker.control is Control.AUTOMATIC:
             breaker.observe_only(SHADOW)
-        return self._config.settings_over(breaker, code)
+        try:
+            return self._config.settings_over(breaker, code)
+        except ConfigError as error:  # found out in the middle of a call of the program, which must not end by it
+            logger.error("%s has the settings of its kind: %s", breaker.name, error)
+            return code
 
 
 def _patch_of(target: Target) -> Callable[[Patches, Dependencies], None]:

@@ -75,12 +75,12 @@ class Recorder:
 
     Args:
         registry: The breakers.
-        observe_only: Whether they are in shadow mode.
+        observe_only: Whether they are in shadow mode; also an attribute.
     """
 
     def __init__(self, registry: Registry, *, observe_only: bool) -> None:
         self._registry = registry
-        self._observe_only = observe_only
+        self.observe_only = observe_only
         self._before: Mapping[str, Counts] = {}
         self._first: dict[str, Opening] = {}
         self._started = time.monotonic()
@@ -110,7 +110,7 @@ class Recorder:
             "pid": os.getpid(),
             "program": program(),
             "seconds": round(time.monotonic() - self._started, 3),
-            "observe_only": self._observe_only,
+            "observe_only": self.observe_only,
             "dependencies": rows,
         }
 

@@ -32,7 +32,7 @@ class Commands:
             "close": lambda request: self._operate(request, Selection.force_closed),
             "observe": lambda request: self._operate(request, Selection.observe_only),
             "automatic": lambda request: self._operate(request, Selection.automatic),
-            "reset": lambda request: self._operate(request, Selection.reset),
+            "reset": lambda request: self._operate(request, self._reset),
         }
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -54,6 +54,12 @@ class Commands:
 
     def _operate(self, request: dict[str, Any], action: Callable[[Selection, str], list[str]]) -> list[str]:
         return action(self._registry.select(str(request.get("name"))), str(request.get("reason") or ""))
+
+    def _reset(self, breakers: Selection, reason: str) -> list[str]:
+        reached = breakers.reset(reason)
+        if self._recorder.observe_only:
+            breakers.observe_only(reason)  # a reset ends what the breaker has seen, not the shadow mode of the program
+        return reached
 
     def _metrics(self, request: dict[str, Any]) -> str:
         from prometheus_client import CollectorRegistry, generate_latest

@@ -38,7 +38,8 @@ def default_folder(environ: Mapping[str, str] = os.environ) -> Path:
     runtime = environ.get("XDG_RUNTIME_DIR")
     if runtime and os.path.isdir(runtime):
         return Path(runtime, "recloser")
-    return Path(tempfile.gettempdir(), f"recloser-{os.geteuid()}")
+    user = os.geteuid() if hasattr(os, "geteuid") else "user"
+    return Path(tempfile.gettempdir(), f"recloser-{user}")
 
 
 def prepare(folder: Path) -> Path:
