@@ -14,7 +14,7 @@ EDITABLE := -e packages/recloser -e packages/incident-manager
 # What is compiled once need not be compiled again by each process that the tests start.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help serve test test-python-kernel test-native test-pythons test-clients mutants lint format bench docs lock clean
+.PHONY: help serve test test-python-kernel test-native test-pythons test-clients mutants lint format bench compare docs lock clean
 .DEFAULT_GOAL := help
 
 help: ## Show this help
@@ -39,6 +39,7 @@ serve: $(VENV)/.run ## Install what is needed and run the incident manager on ht
 	$(BIN)/incident-manager serve --port $(PORT) --data-dir $(DATA_DIR) $(if $(CONFIG),--config $(CONFIG))
 
 test: $(VENV)/.dev ## Install what the tests need, real servers included, and run all tests
+	@testing/servers/fetch-programs.sh $(VENV)/servers
 	$(BIN)/python -m pytest -n auto --dist worksteal $(PYTEST_ARGS)
 	$(MAKE) --no-print-directory test-python-kernel
 
@@ -62,11 +63,17 @@ mutants: $(BIN)/python locks/mutants.txt ## Change the state machine in every sm
 	$(UV) pip install --quiet --python $(VENV)-mutants/bin/python --no-deps --no-build-isolation $(EDITABLE)
 	$(VENV)-mutants/bin/python testing/mutants.py
 
-bench: $(BIN)/python locks/bench.txt $(PROJECTS) ## Measure what protection costs, beside other libraries (BENCH_ARGS=--quick)
+$(VENV)-bench/.ready: $(BIN)/python locks/bench.txt $(PROJECTS)
 	@test -x $(VENV)-bench/bin/python || $(UV) venv --quiet --python $(BIN)/python $(VENV)-bench
 	$(UV) pip install --quiet --python $(VENV)-bench/bin/python --require-hashes -r locks/bench.txt
 	$(UV) pip install --quiet --python $(VENV)-bench/bin/python --no-deps --no-build-isolation -e packages/recloser
+	@touch $@
+
+bench: $(VENV)-bench/.ready ## Measure what protection costs, beside other libraries (BENCH_ARGS=--quick)
 	$(VENV)-bench/bin/python -m benchmarks $(BENCH_ARGS)
+
+compare: $(VENV)-bench/.ready ## Try what recloser and other libraries do, and print it as a table (COMPARE_ARGS=--write)
+	$(VENV)-bench/bin/python -m benchmarks.features $(COMPARE_ARGS)
 
 docs: $(BIN)/python locks/docs.txt mkdocs.yml ## Build the documentation into site/
 	@test -x $(VENV)-docs/bin/python || $(UV) venv --quiet --python $(BIN)/python $(VENV)-docs
@@ -93,6 +100,7 @@ lock: $(BIN)/python ## Resolve the dependencies anew into locks/
 	$(UV) $(COMPILE) --group pyproject.toml:docs -o locks/docs.txt
 	$(UV) $(COMPILE) locks/bench.in -o locks/bench.txt
 	$(UV) $(COMPILE) --group pyproject.toml:previous-clients -o locks/previous-clients.txt
+	$(BIN)/python -m testing.matrix
 
 clean: ## Remove the virtual environments and caches
 	rm -rf $(VENV) $(VENV)-* .mypy_cache .ruff_cache .pytest_cache build dist packages/recloser/build $(KERNEL)/*.so

@@ -241,14 +241,14 @@ def report(results: Results, today: datetime.date, plot: str | None) -> str:
 BEGIN, END = "<!-- begin: make bench -->", "<!-- end: make bench -->"
 
 
-def splice(page: str, block: str) -> str:
+def splice(page: str, block: str, begin_marker: str = BEGIN, end_marker: str = END) -> str:
     """The page with what lies between the two markers replaced.
 
     Raises:
         ValueError: The page has no such markers.
     """
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
+    before, begin, rest = page.partition(begin_marker)
+    _, end, after = rest.partition(end_marker)
     if not begin or not end:
-        raise ValueError(f"the page has no {BEGIN} and {END}")
-    return f"{before}{BEGIN}\n\n{block}\n\n{END}{after}"
+        raise ValueError(f"the page has no {begin_marker} and {end_marker}")
+    return f"{before}{begin}\n\n{block}\n\n{end}{after}"

@@ -19,6 +19,7 @@ class Rules:
     slow_after: float = 1.0
     slow_rate: float = 0.5
     open_for: float = LONG
+    half_open_timeout: float = 60.0
 
 
 @dataclass(frozen=True)

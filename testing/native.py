@@ -5,6 +5,8 @@
 First it must compile without a warning for every CPython that this machine has, as a free-threaded build as well.
 Then the tests of the kernel run on a copy of the library whose extension was built with AddressSanitizer and
 UndefinedBehaviorSanitizer: reading freed memory, an index out of bounds or an overflow ends the run.
+Then a debug build of CPython counts references over rounds of every kind of call (testing/refleaks.py), if there is
+one: `DEBUG_PYTHON` names it, else `python3.13d`, `python3.13-dbg` and the like are looked for on the path.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from testing.source import ROOT
 
 PROJECT = ROOT / "packages/recloser"
 SOURCE = PROJECT / "src/recloser/kernel/_kernel.c"
-TESTS = [f"packages/recloser/tests/{name}" for name in ("kernel", "ways_in", "cancellation", "concurrency")]
+TESTS = [f"packages/recloser/tests/{name}" for name in ("kernel", "ways_in", "cancellation", "concurrency", "streams")]
 STRICT = ["-Wall", "-Wextra", "-Werror"]
 SANITIZE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer", "-g", "-O1"]
 
@@ -55,7 +57,8 @@ def compile_everywhere() -> None:
         if program is None or not (Path(include_of(program)) / "Python.h").exists():
             print(f"CPython {version}: no headers on this machine")
             continue
-        threaded = [[], ["-DPy_GIL_DISABLED=1"]] if version >= "3.13" else [[]]
+        own_headers = version.endswith("t")  # of a free-threaded build, which defines it itself
+        threaded = [[], ["-DPy_GIL_DISABLED=1"]] if version >= "3.13" and not own_headers else [[]]
         for define in threaded:
             command = [compiler(), "-fsyntax-only", "-O2", *STRICT, *define, f"-I{include_of(program)}", str(SOURCE)]
             subprocess.run(command, check=True)
@@ -98,11 +101,43 @@ def run_tests(source: Path, arguments: list[str]) -> int:
     return subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
 
 
+def find_debug_build() -> str | None:
+    """A CPython that counts references, or None."""
+    names = [f"python{version}{suffix}" for version in VERSIONS for suffix in ("d", "-dbg")]
+    for name in filter(None, [os.environ.get("DEBUG_PYTHON"), *names]):
+        program = shutil.which(name)
+        ask = "import sys, venv; sys.exit(not hasattr(sys, 'gettotalrefcount'))"
+        if (
+            program is not None
+            and subprocess.run([program, "-c", ask], check=False, capture_output=True).returncode == 0
+        ):
+            return program
+    return None
+
+
+def count_references(folder: Path) -> int:
+    """Build for the debug Python and let it count; the exit code, 0 without one."""
+    program = find_debug_build()
+    if program is None:
+        print("references not counted: no debug build of CPython (name one with DEBUG_PYTHON)")
+        return 0
+    copy = folder / "counted"
+    shutil.copytree(PROJECT / "src", copy, ignore=shutil.ignore_patterns("*.so", "*.egg-info", "__pycache__"))
+    ask = [program, "-c", "import sysconfig; print(sysconfig.get_config_var('EXT_SUFFIX'))"]
+    suffix = subprocess.run(ask, check=True, capture_output=True, text=True).stdout.strip()
+    target = copy / f"recloser/kernel/_kernel{suffix}"
+    build = [compiler(), "-shared", "-fPIC", "-O1", *STRICT, f"-I{include_of(program)}", str(SOURCE), "-o", str(target)]
+    subprocess.run(build, check=True)
+    environment = {**os.environ, "PYTHONPATH": str(copy), "RECLOSER_KERNEL": "c"}
+    return subprocess.run([program, str(ROOT / "testing/refleaks.py")], env=environment, check=False).returncode
+
+
 def main(arguments: list[str]) -> int:
-    """Compile strictly, then test sanitized."""
+    """Compile strictly, then test sanitized, then count references."""
     compile_everywhere()
     with tempfile.TemporaryDirectory(prefix="recloser-native-") as folder:
-        return run_tests(build_sanitized(Path(folder)), arguments)
+        tested = run_tests(build_sanitized(Path(folder)), arguments)
+        return tested or count_references(Path(folder))
 
 
 if __name__ == "__main__":

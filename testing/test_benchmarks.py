@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from benchmarks import measure, report
+from benchmarks import features, measure, report
 from benchmarks.__main__ import main
 
 
@@ -80,3 +80,22 @@ def test_rejected_calls_notice_a_call_that_went_through() -> None:
 )
 def test_duration_has_the_unit_that_suits_it(seconds: float, text: str) -> None:
     assert report.duration(seconds) == text
+
+
+def test_comparison_says_of_recloser_what_trying_it_shows() -> None:
+    page = features.PAGE.read_text()
+    _, _, below = page.partition(features.BEGIN)
+    published = [row[:2] for row in table_of(below.partition(features.END)[0])]
+    tried = [row[:2] for row in table_of(features.table(features.libraries(ours=True)))]
+    assert tried == published
+
+
+def table_of(text: str) -> list[list[str]]:
+    """The cells of a table."""
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")]
+
+
+def test_part_that_a_library_has_lost_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(features.PARTS, "Something", {"recloser": "recloser.breaker:no_such_name"})
+    with pytest.raises(LookupError, match="no_such_name"):
+        features.table(features.libraries(ours=True))

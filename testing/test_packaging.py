@@ -128,6 +128,7 @@ BROUGHT_BY_EXTRAS = {
     "aiohttp",
     "anthropic",
     "asyncpg",
+    "grpc",
     "httpx",
     "httpx2",
     "openai",

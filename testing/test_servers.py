@@ -14,12 +14,43 @@ import asyncpg  # type: ignore[import-untyped]
 import pytest
 import valkey as valkey_client
 
-from testing.servers import PostgresServer, Server, ServerStartError, SmtpServer, ValkeyServer, free_port
+from testing.servers import (
+    Alertmanager,
+    PostgresServer,
+    Prometheus,
+    Server,
+    ServerStartError,
+    SmtpServer,
+    ValkeyServer,
+    free_port,
+)
 from testing.servers.accounts import Account
+from testing.servers.alertmanager import alertmanager_binary
 from testing.servers.base import process_family
+from testing.servers.programs import ProgramMissingError, find_program, require
+from testing.servers.prometheus import prometheus_binary
 
 
-@pytest.fixture(scope="module", params=[PostgresServer, ValkeyServer, SmtpServer], ids=lambda kind: kind.name)
+def prometheus() -> Prometheus:
+    require(prometheus_binary)
+    return Prometheus({})
+
+
+def alertmanager() -> Alertmanager:
+    require(alertmanager_binary)
+    return Alertmanager({"route": {"receiver": "nobody"}, "receivers": [{"name": "nobody"}]})
+
+
+KINDS = {
+    "postgres": PostgresServer,
+    "valkey": ValkeyServer,
+    "smtp": SmtpServer,
+    "prometheus": prometheus,
+    "alertmanager": alertmanager,
+}
+
+
+@pytest.fixture(scope="module", params=KINDS.values(), ids=KINDS.keys())
 def server(request: pytest.FixtureRequest) -> Iterator[Server]:
     """One running server of each kind, for this module alone; a test leaves it as it likes."""
     with request.param() as server:
@@ -261,3 +292,27 @@ def test_wrong_override_is_refused_by_name(variable: str, call: str) -> None:
     done = subprocess.run([sys.executable, "-c", call], env=environment, capture_output=True, text=True)
     assert done.returncode != 0
     assert f"{variable}=/nowhere" in done.stderr
+
+
+def test_program_is_taken_from_the_folder_that_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "programs/watcher"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("WATCHER_BIN", str(program.parent))
+    assert find_program("WATCHER_BIN", "other", "watcher") == program
+    monkeypatch.setenv("WATCHER_BIN", str(tmp_path))
+    with pytest.raises(ProgramMissingError, match="none of other, watcher in WATCHER_BIN="):
+        find_program("WATCHER_BIN", "other", "watcher")
+
+
+def test_missing_program_skips_a_test_but_fails_it_in_ci(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing() -> Path:
+        return find_program("WATCHER_BIN", "no-such-watcher")
+
+    monkeypatch.delenv("CI", raising=False)
+    with pytest.raises(pytest.skip.Exception, match="no-such-watcher"):
+        require(missing)
+    monkeypatch.setenv("CI", "1")
+    with pytest.raises(pytest.fail.Exception, match="no-such-watcher"):
+        require(missing)

@@ -21,6 +21,7 @@ def _settings(rules: Rules) -> Settings:
         window=CountWindow(rules.window),
         minimum_calls=rules.minimum_calls,
         open_for=rules.open_for,
+        half_open_timeout=rules.half_open_timeout,
         half_open_max_calls=1,
         success_threshold=1,
     )

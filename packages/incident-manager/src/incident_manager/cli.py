@@ -1,16 +1,14 @@
 """Command line of the incident manager."""
 
-import sys
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import httpx2
 import typer
-from rich.console import Console
 
-from incident_manager.config_errors import InvalidSettingsError
+from incident_manager.cli_parts import ConfigOption, fail, out, settings_or_exit
+from incident_manager.cli_tokens import tokens
 from incident_manager.domain.severity import Severity
-from incident_manager.settings import Settings, load_settings
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -18,13 +16,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Turns alerts into incidents and notifies people, whatever is failing.",
 )
-out = Console()
-err = Console(stderr=True)
-
-ConfigOption = Annotated[
-    Path | None,
-    typer.Option("--config", help="Settings file, YAML or TOML.", envvar="INCIDENT_MANAGER_CONFIG", show_envvar=True),
-]
+app.add_typer(tokens, name="tokens")
 
 
 def main() -> None:
@@ -43,12 +35,12 @@ def serve(
     from incident_manager import server  # the web stack takes its time to import; other commands need none of it
     from incident_manager.app import create_app
 
-    settings = _settings(config, host=host, port=port, data_dir=data_dir)
+    settings = settings_or_exit(config, host=host, port=port, data_dir=data_dir)
     server.configure_logging()
     try:
         bound = server.listen(settings.host, settings.port)
     except server.ListenError as error:
-        _fail(str(error), 1)
+        fail(str(error), 1)
     server.run(create_app(settings), bound)
 
 
@@ -57,7 +49,7 @@ def check_config(config: ConfigOption = None) -> None:
     """Check the settings and show what they come to. Exit code 2 when something is wrong."""
     from incident_manager.config_summary import summary
 
-    settings = _settings(config)
+    settings = settings_or_exit(config)
     for part in summary(settings):
         out.print(part)
     out.print("[green]The settings are good.[/]")
@@ -76,18 +68,44 @@ def send_test_alert(
     try:
         word = Severity.parse(severity)
     except ValueError as error:
-        _fail(f"--severity: {error}", 2)
+        fail(f"--severity: {error}", 2)
     status = "resolved" if resolved else "firing"
     alert = {"title": title, "severity": word, "source": source, "dedup_key": key, "status": status}
     try:
         answer = httpx2.post(f"{url.rstrip('/')}/v1/alerts", json=alert, timeout=30)
     except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-        _fail(f"{url} does not answer: {error}", 1)
+        fail(f"{url} does not answer: {error}", 1)
     if answer.status_code != 202:
-        _fail(f"{url} answered {answer.status_code}: {answer.text}", 1)
+        fail(f"{url} answered {answer.status_code}: {answer.text}", 1)
     [accepted] = answer.json()["alerts"]
     incident = accepted["incident_id"] or "none"
     out.print(f"{accepted['action']}: alert {accepted['alert_id']}, incident {incident}", highlight=False)
+
+
+@app.command("test-destination")
+def try_destination(
+    name: Annotated[str, typer.Argument(help="Name of the destination in the settings.")],
+    config: ConfigOption = None,
+) -> None:
+    """Send a notification that is marked as a test to one destination now, and show what it answers.
+
+    A destination that wakes somebody is told of the end right after. Exit code 1 when it was not delivered.
+    """
+    import asyncio
+
+    from incident_manager.notify.trial import send_trials
+
+    settings = settings_or_exit(config)
+    if name not in settings.destinations:
+        fail(f"{name}: no such destination; there are: {', '.join(settings.destinations) or 'none'}", 2)
+    results = asyncio.run(send_trials(name, settings))
+    for result in results:
+        took = f"after {result.seconds:.2f} s"
+        if result.error is not None:
+            fail(f"{name}: the {result.event} notification was not delivered {took}: {result.error}", 1)
+        out.print(f"{name}: {result.event} notification delivered {took}", highlight=False, markup=False)
+        for warning in result.warnings:
+            out.print(f"{name}: warning: {warning}", highlight=False, markup=False, style="yellow")
 
 
 @app.command()
@@ -101,20 +119,6 @@ def demo() -> None:
     try:
         complete = run_demo(out)
     except DemoError as error:
-        _fail(str(error), 1)
+        fail(str(error), 1)
     if not complete:
-        _fail("a notification was lost", 1)
-
-
-def _settings(config: Path | None, **overrides: object) -> Settings:
-    """The settings, or the end of the program with all that is wrong with them."""
-    try:
-        return load_settings(config, overrides)
-    except InvalidSettingsError as error:
-        _fail(str(error), 2)
-
-
-def _fail(message: str, code: int) -> NoReturn:
-    """Say what is wrong and end."""
-    err.print(message, style="red", highlight=False, markup=False, soft_wrap=True)
-    sys.exit(code)
+        fail("a notification was lost", 1)

@@ -15,7 +15,21 @@ Key: TypeAlias = str | int
 KnownKeys: TypeAlias = Callable[[Sequence[Key]], Collection[str]]
 """The keys that may stand below a path."""
 
-SECRET_KEYS = frozenset({"url", "secret", "headers", "database_url"})
+SECRET_KEYS = frozenset(
+    {
+        "url",
+        "secret",
+        "headers",
+        "database_url",
+        "token",
+        "tokens",
+        "routing_key",
+        "password",
+        "templates",
+        "sentinel_secret",
+        "key",
+    }
+)
 """Values below these keys are never shown."""
 
 _RULES = {"missing": "is required", "union_tag_not_found": "is required"}

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 
-import httpx2
 from rich.table import Table
 
 from incident_manager.domain.severity import Severity
@@ -29,9 +28,8 @@ def _service(settings: Settings) -> Table:
 def _destinations(settings: Settings) -> Table:
     table = Table("destination", "type", "host", "is told of", title="Destinations")
     for name, destination in settings.destinations.items():
-        host = httpx2.URL(destination.url.get_secret_value()).host
         told = sorted(_told(settings, name))
-        table.add_row(name, destination.type, host, ", ".join(told) or "[yellow]nothing[/]")
+        table.add_row(name, destination.type, destination.host, ", ".join(told) or "[yellow]nothing[/]")
     if not settings.destinations:
         table.add_row("[yellow]none: nobody is notified[/]", "", "", "")
     return table
@@ -41,13 +39,17 @@ def _told(settings: Settings, destination: str) -> set[Severity]:
     """The severities of which a destination is told."""
     if settings.routes is None:
         return set(Severity)
-    routes = [route for route in settings.routes if destination in route.destinations]
+    routes = [
+        route
+        for route in settings.routes
+        if destination in route.destinations or any(destination in step.destinations for step in route.escalation)
+    ]
     return {severity for route in routes for severity in route.severities or Severity}
 
 
 def _breakers(settings: Settings) -> Table:
     table = Table("circuit breaker", "opens on", "stays open", "closes on", title="Circuit breakers")
-    for name, breaker in breaker_table(settings.destinations, settings.breakers).items():
+    for name, breaker in breaker_table(settings.destinations, settings.breakers, settings.services.present).items():
         closes = f"{breaker.success_threshold} success(es)"
         table.add_row(name, _opens_on(breaker), f"{breaker.open_for:g} s", closes)
     return table

@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from incident_manager.llm.classify import classify_answer
 from incident_manager.notify.classify import classify_delivery
 from recloser import Clock, CountWindow, Registry, Settings, SettingsError, TimeWindow, presets
 
@@ -53,8 +54,15 @@ def notify_breaker(destination: str) -> str:
     return f"notify:{destination}"
 
 
+def service_breaker(service: str) -> str:
+    """Name of the breaker of an LLM-ops service."""
+    return f"{service}-llm"
+
+
 def breaker_table(
-    destinations: Iterable[str], overrides: Mapping[str, Mapping[str, Any]] | None = None
+    destinations: Iterable[str],
+    overrides: Mapping[str, Mapping[str, Any]] | None = None,
+    services: Iterable[str] = (),
 ) -> dict[str, Settings]:
     """The settings of each breaker, by name.
 
@@ -62,6 +70,7 @@ def breaker_table(
         destinations: Names of the destinations.
         overrides: From the settings file: `{breaker: {setting: value}}`. A `preset` is taken first, `window` is
             `{calls: n}` or `{seconds: s}`.
+        services: Names of the LLM-ops services that are set.
 
     Raises:
         UnknownBreakerNameError: There is no such breaker.
@@ -72,6 +81,8 @@ def breaker_table(
         # One success closes it: the second may be the next incident, days away, and a breaker that waits for it in
         # half-open would open again meanwhile.
         table[notify_breaker(destination)] = presets.notifications(success_threshold=1, classify=classify_delivery)
+    for service in services:
+        table[service_breaker(service)] = presets.llm_service(classify=classify_answer)
     for name, changes in (overrides or {}).items():
         if name not in table:
             raise UnknownBreakerNameError(name, table)

@@ -11,6 +11,8 @@ import uvicorn
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from incident_manager.api.request_id import RequestIdInLog
+
 logger = logging.getLogger(__name__)
 
 GRACEFUL_SHUTDOWN = 30
@@ -23,10 +25,12 @@ class ListenError(OSError):
 
 def configure_logging(level: int = logging.INFO) -> None:
     """Log to stderr, one line per event: UTC time, level, where, what."""
-    formatter = logging.Formatter("%(asctime)s.%(msecs)03dZ %(levelname)-7s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%S")
+    line = "%(asctime)s.%(msecs)03dZ %(levelname)-7s %(name)s:%(request)s %(message)s"
+    formatter = logging.Formatter(line, "%Y-%m-%dT%H:%M:%S")
     formatter.converter = time.gmtime
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(formatter)
+    handler.addFilter(RequestIdInLog())
     logging.basicConfig(level=level, handlers=[handler], force=True)
     for chatty in ("uvicorn.error", "httpx2", "alembic", "aiosqlite"):
         logging.getLogger(chatty).setLevel(max(level, logging.WARNING))
@@ -87,6 +91,7 @@ class Server(uvicorn.Server):
             lifespan="on",
         )
         super().__init__(config)
+        self._app = app
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start the application, then listen."""
@@ -98,6 +103,9 @@ class Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen no more, finish what runs, then stop the application."""
         logger.info("finishing what runs, then ending")
+        end_streams = getattr(self._app.state, "end_streams", None)
+        if end_streams is not None:  # a stream would not end by itself, and uvicorn waits for it
+            end_streams()
         await super().shutdown(sockets)
         logger.info("ended")
 

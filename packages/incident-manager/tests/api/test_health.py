@@ -58,7 +58,7 @@ def test_waiting_notifications_are_counted_by_destination(client: httpx2.Client)
 
 def test_the_seven_metrics_are_there_for_every_breaker(client: httpx2.Client) -> None:
     families = metrics(client)
-    assert {name for name in families if name.startswith(PREFIX)} == {
+    assert families.keys() >= {
         PREFIX + name
         for name in (
             "state",
@@ -70,8 +70,9 @@ def test_the_seven_metrics_are_there_for_every_breaker(client: httpx2.Client) ->
             "state_transitions",
         )
     }
-    for family in families.values():
-        assert {sample.labels["name"] for sample in family.samples} == {"database", "notify:ops"}
+    for name, family in families.items():
+        if name.startswith(PREFIX) and family.samples:  # ratios, for one, come when there are enough calls
+            assert {sample.labels["name"] for sample in family.samples} == {"database", "notify:ops"}
 
 
 def test_metrics_agree_with_the_state(client: httpx2.Client) -> None:

@@ -1,31 +1,51 @@
 """The OpenAPI document says what the service does, errors included."""
 
+import json
 from typing import Any
 
 import httpx2
 import pytest
 
+from incident_manager.api import schemas as schemas_module
+from incident_manager.api.examples import EXAMPLES
+
 ROUTES = {
-    "POST /v1/alerts",
-    "POST /v1/ingest/alertmanager",
-    "GET /v1/incidents",
-    "POST /v1/incidents",
-    "GET /v1/incidents/{incident_id}",
-    "PATCH /v1/incidents/{incident_id}",
-    "POST /v1/incidents/{incident_id}/ack",
-    "POST /v1/incidents/{incident_id}/resolve",
-    "GET /v1/circuit-breakers",
-    "GET /v1/circuit-breakers/health",
-    "GET /v1/circuit-breakers/{name}",
-    "POST /v1/circuit-breakers/{name}/open",
-    "POST /v1/circuit-breakers/{name}/close",
-    "POST /v1/circuit-breakers/{name}/reset",
-    "POST /v1/circuit-breakers/reset-all",
-    "GET /health",
-    "GET /health/live",
-    "GET /health/ready",
-    "GET /metrics",
+    "POST /v1/alerts": "ingest",
+    "POST /v1/ingest/alertmanager": "ingest",
+    "POST /v1/ingest/cloudevents": "ingest",
+    "POST /v1/ingest/grafana": "ingest",
+    "POST /v1/ingest/pagerduty": None,
+    "POST /v1/ingest/prometheus/api/v2/alerts": "ingest",
+    "POST /v1/ingest/sentinel": None,
+    "POST /api/v2/alerts": "ingest",
+    "POST /v2/enqueue": None,
+    "GET /v1/incidents": "read",
+    "POST /v1/incidents": "respond",
+    "GET /v1/incidents/{incident_id}": "read",
+    "PATCH /v1/incidents/{incident_id}": "respond",
+    "POST /v1/incidents/{incident_id}/ack": "respond",
+    "POST /v1/incidents/{incident_id}/resolve": "respond",
+    "GET /v1/circuit-breakers": "read",
+    "GET /v1/circuit-breakers/health": "read",
+    "GET /v1/circuit-breakers/{name}": "read",
+    "POST /v1/circuit-breakers/{name}/open": "admin",
+    "POST /v1/circuit-breakers/{name}/close": "admin",
+    "POST /v1/circuit-breakers/{name}/reset": "admin",
+    "POST /v1/circuit-breakers/reset-all": "admin",
+    "GET /v1/stream": "read",
+    "GET /v1/audit": "admin",
+    "GET /v1/tokens": "admin",
+    "POST /v1/tokens": "admin",
+    "DELETE /v1/tokens/{token_id}": "admin",
+    "GET /health": "read",
+    "GET /health/live": None,
+    "GET /health/ready": None,
+    "GET /metrics": "read",
 }
+"""Every route, with the role it needs."""
+
+#: These refuse events in PagerDuty's own shape.
+PAGERDUTY = ("POST /v2/enqueue", "POST /v1/ingest/pagerduty")
 
 
 @pytest.fixture
@@ -43,23 +63,34 @@ def operations(document: Any) -> dict[str, Any]:
 
 def test_every_route_is_described(document: Any) -> None:
     found = operations(document)
-    assert found.keys() == ROUTES
+    assert found.keys() == ROUTES.keys()
     for name, operation in found.items():
         assert operation["description"], name
+
+
+def test_every_route_names_the_role_it_needs(document: Any) -> None:
+    assert document["components"]["securitySchemes"].keys() == {"bearer", "basic"}
+    for name, operation in operations(document).items():
+        role = ROUTES[name]
+        assert operation["security"] == ([{"bearer": [role]}, {"basic": [role]}] if role else []), name
+        if role:
+            assert {"401", "403", "429"} <= operation["responses"].keys(), name
 
 
 def test_every_error_answer_has_the_one_shape(document: Any) -> None:
     shape = {"$ref": "#/components/schemas/ErrorAnswer"}
     for name, operation in operations(document).items():
         for status, answer in operation["responses"].items():
-            if status >= "400":
+            if status == "400" and name in PAGERDUTY:
+                assert answer["content"]["application/json"]["schema"]["$ref"].endswith("/InvalidEvent"), name
+            elif status >= "400":
                 assert answer["content"]["application/json"]["schema"] == shape, (name, status)
     assert "HTTPValidationError" not in document["components"]["schemas"]
 
 
 def test_routes_that_use_the_database_announce_503_with_retry_after(document: Any) -> None:
     for name, operation in operations(document).items():
-        if name.partition(" ")[2].startswith(("/v1/alerts", "/v1/ingest", "/v1/incidents")):
+        if name.partition(" ")[2].startswith(("/v1/alerts", "/v1/ingest", "/v1/incidents", "/v2", "/api")):
             assert "Retry-After" in operation["responses"]["503"]["headers"], name
 
 
@@ -69,6 +100,13 @@ def test_bodies_that_adapters_read_are_described_too(document: Any) -> None:
     body = operations(document)["POST /v1/ingest/alertmanager"]["requestBody"]
     assert body["content"]["application/json"]["schema"]["properties"].keys() >= {"alerts", "commonLabels"}
     assert "fingerprint" in schemas["AlertmanagerAlert"]["properties"]
+
+
+def test_every_way_in_shows_an_example(document: Any) -> None:
+    for name, operation in operations(document).items():
+        if name.partition(" ")[2].startswith(("/v1/alerts", "/v1/ingest", "/v2", "/api")):
+            [body, *_] = operation["requestBody"]["content"].values()
+            assert body.get("example") or body["schema"]["examples"], name
 
 
 def test_every_reference_leads_somewhere(document: Any) -> None:
@@ -84,3 +122,21 @@ def test_every_reference_leads_somewhere(document: Any) -> None:
 
 def test_page_for_people_is_served(client: httpx2.Client) -> None:
     assert "swagger" in client.get("/docs").raise_for_status().text.lower()
+
+
+def test_every_body_and_answer_has_an_example_that_fits(document: Any) -> None:
+    schemas = document["components"]["schemas"]
+    for name, operation in operations(document).items():
+        for place in (operation.get("requestBody", {}), *operation["responses"].values()):
+            content = place.get("content", {}).get("application/json")
+            if content is not None and not has_example(content, schemas):
+                raise AssertionError(f"{name}: {content}")
+    for name, example in EXAMPLES.items():
+        model = getattr(schemas_module, name)
+        model.model_validate_json(json.dumps(example))
+
+
+def has_example(content: dict[str, Any], schemas: dict[str, Any]) -> bool:
+    if "example" in content or "examples" in content or "examples" in content["schema"]:
+        return True
+    return "examples" in schemas[content["schema"]["$ref"].rpartition("/")[2]]

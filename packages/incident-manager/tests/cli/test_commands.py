@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 from testing.live import LiveApp
+from testing.receiver import Receiver
 
 from incident_manager.app import create_app
 from incident_manager.settings import Settings
@@ -154,8 +156,44 @@ def test_demo_tells_the_story_and_loses_nothing(tmp_path: Path) -> None:
         "The circuit notify:ops is open",
         "The receiver is back.",
         "The circuit notify:ops is closed.",
-        "6 alerts taken, 6 notifications arrived, 0 lost.",
+        "Sentinel, which rates severities, dies.",
+        "Its severity was rated by rules",
+        "Sentinel is back.",
+        "the severity was rated by sentinel.",
+        "7 alerts taken, 7 notifications arrived, 0 lost.",
     ]
     places = [done.stdout.find(part) for part in story]
     assert -1 not in places
     assert places == sorted(places)
+
+
+def test_test_destination_sends_a_marked_notification_and_ends_what_it_began(tmp_path: Path) -> None:
+    with Receiver(202) as receiver:
+        pager = {"type": "pagerduty", "routing_key": "0" * 32, "url": receiver.url, "allow_private": True}
+        (tmp_path / "s.yaml").write_text(yaml.safe_dump({"destinations": {"pager": pager}}))
+        done = run("test-destination", "pager", "--config", "s.yaml", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    first, second = done.stdout.splitlines()
+    assert first.startswith("pager: triggered notification delivered after ")
+    assert second.startswith("pager: resolved notification delivered after ")
+    beginning, end = (request.json for request in receiver.requests)
+    assert "nothing is wrong" in beginning["payload"]["summary"]
+    assert (end["event_action"], end["dedup_key"]) == ("resolve", beginning["dedup_key"])
+
+
+def test_test_destination_says_why_it_was_not_delivered(tmp_path: Path) -> None:
+    with Receiver(404) as receiver:
+        hook = {"type": "webhook", "url": f"{receiver.url}/{SECRET_PATH}", "allow_private": True}
+        (tmp_path / "s.yaml").write_text(yaml.safe_dump({"destinations": {"desk": hook}}))
+        done = run("test-destination", "desk", "--config", "s.yaml", folder=tmp_path)
+    assert done.returncode == 1
+    assert "desk: the triggered notification was not delivered after" in done.stderr
+    assert "127.0.0.1 answered 404" in done.stderr
+    assert SECRET_PATH not in done.stderr + done.stdout
+
+
+def test_test_destination_names_the_destinations_there_are(tmp_path: Path) -> None:
+    (tmp_path / "good.yaml").write_text(GOOD)
+    done = run("test-destination", "fax", "--config", "good.yaml", folder=tmp_path)
+    assert done.returncode == 2
+    assert "fax: no such destination; there are: ops-slack, desk" in done.stderr

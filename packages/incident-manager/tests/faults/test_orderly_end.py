@@ -9,7 +9,7 @@ from testing.service import IncidentManager, eventually
 
 def test_request_under_way_is_answered_after_sigterm(service: IncidentManager) -> None:
     body = json.dumps({"title": "Arrives during the end", "dedup_key": "late"}).encode()
-    head = "POST /v1/alerts HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: "
+    head = "POST /v1/alerts HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: "
     with socket.create_connection(("127.0.0.1", service.port), timeout=30) as connection:
         connection.sendall(f"{head}{len(body)}\r\nExpect: 100-continue\r\n\r\n".encode())
         assert connection.recv(4096).startswith(b"HTTP/1.1 100"), "the service waits for the body"

@@ -153,7 +153,7 @@ def test_a_notification_without_alerts_is_no_mistake() -> None:
         (notification(status="odd"), "alerts[0].status"),
         (notification(status=None), "alerts[0].status"),
         (notification(startsAt="noon"), "alerts[0].startsAt"),
-        (notification(labels={"a": 1}), "alerts[0].labels.a"),
+        (notification(labels={"a": [1]}), "alerts[0].labels.a"),
     ],
 )
 def test_what_is_not_such_a_notification_is_refused_by_the_path(payload: Any, field: str) -> None:

@@ -14,6 +14,7 @@ from http_receiver import CLOSE, HANG, HttpReceiver, Reply
 from incident_manager.domain.delivery import NotificationEvent
 from incident_manager.notify.dispatcher import Destination
 from incident_manager.notify.factory import build_destinations
+from incident_manager.notify.notifier import Receipt
 from recloser import State
 from recloser.testing import FakeClock
 
@@ -376,10 +377,11 @@ class Broken:
         self.secret = secret
         self.sent = 0
 
-    async def send(self, delivery: object) -> None:
+    async def send(self, delivery: object) -> Receipt:
         self.sent += 1
         if self.sent == 1:
             raise KeyError(self.secret)
+        return Receipt()
 
     async def close(self) -> None:
         pass

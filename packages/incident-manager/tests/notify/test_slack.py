@@ -30,17 +30,15 @@ async def test_refused_blocks_are_sent_once_more_as_plain_text(
     slack: SlackNotifier,
     receiver: HttpReceiver,
     make_delivery: MakeDelivery,
-    caplog: pytest.LogCaptureFixture,
     word: str,
 ) -> None:
     receiver.script.append(Reply(400, body=word.encode()))
-    await slack.send(make_delivery())
+    receipt = await slack.send(make_delivery())
     first, second = receiver.requests
     assert "blocks" in first.json()
     assert list(second.json()) == ["text"]
     assert "Disk full" in second.json()["text"]
-    [record] = [record for record in caplog.records if record.levelname == "WARNING"]
-    assert f"refused the blocks of msg_1 ({word})" in record.getMessage()
+    assert receipt.warnings == (f"Slack refused its blocks ({word}) and it was sent as plain text",)
 
 
 async def test_blocks_refused_twice_are_a_permanent_failure(

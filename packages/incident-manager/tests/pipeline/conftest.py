@@ -10,6 +10,7 @@ from incident_manager.domain.incident import Incident
 from incident_manager.domain.severity import Severity
 from incident_manager.pipeline.actions import IncidentActions
 from incident_manager.pipeline.process import AlertPipeline
+from incident_manager.pipeline.router import Step
 from incident_manager.store.database import Store
 from recloser import CircuitBreaker, presets
 from recloser.testing import FakeClock
@@ -52,10 +53,15 @@ class Routes:
     def __init__(self) -> None:
         self.all = ["slack"]
         self.worst = ["pager"]
+        self.later: list[Step] = []
 
     def destinations_for(self, incident: Incident) -> list[str]:
         """Return the names by severity."""
         return [*self.all, *(self.worst if incident.severity is Severity.P0 else [])]
+
+    def escalation_for(self, incident: Incident) -> list[Step]:
+        """Return who is told later."""
+        return self.later
 
 
 class Bell:

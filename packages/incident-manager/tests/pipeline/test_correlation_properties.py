@@ -15,6 +15,7 @@ from incident_manager.domain.severity import Severity
 from incident_manager.pipeline.announce import deliveries_for
 from incident_manager.pipeline.correlate import Action, Correlation, News
 from incident_manager.pipeline.order import order_of
+from incident_manager.pipeline.router import Step
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -110,6 +111,9 @@ class Routes:
 
     def destinations_for(self, incident: Incident) -> list[str]:
         return ["all", incident.severity.value]
+
+    def escalation_for(self, incident: Incident) -> list[Step]:
+        return []
 
 
 @given(series=alerts())

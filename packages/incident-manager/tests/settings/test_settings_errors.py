@@ -23,7 +23,7 @@ def refusal(path: Path | None) -> str:
     [
         ("port: 70000", "port: must be less than or equal to 65535; given 70000"),
         ("port: [1]", "port: must be a valid integer; given [1]"),
-        ("prot: 1", "prot: unknown key; did you mean 'port'? known keys: breakers, "),
+        ("prot: 1", "prot: unknown key; did you mean 'port'? known keys: access, "),
         ("dispatcher: {batch: 0}", "dispatcher.batch: must be greater than or equal to 1; given 0"),
         ("dispatcher: {bach: 1}", "dispatcher.bach: unknown key; did you mean 'batch'?"),
         ("dispatcher: {poll: .inf}", "dispatcher.poll: must be a finite number; given inf"),
@@ -33,7 +33,7 @@ def refusal(path: Path | None) -> str:
         ("destinations: {hook: {url: 'https://x.org/'}}", "destinations.hook.type: is required"),
         (
             "destinations: {hook: {type: fax, url: 'https://x.org/'}}",
-            "destinations.hook.type: must be one of 'webhook', 'slack'; given 'fax'",
+            "destinations.hook.type: must be one of 'webhook', 'slack', 'slack_api', 'pagerduty', 'email'; given 'fax'",
         ),
         (
             "destinations: {Hook: {type: webhook, url: 'https://x.org/'}}",
@@ -41,7 +41,7 @@ def refusal(path: Path | None) -> str:
         ),
         (
             "destinations: {hook: {type: slack, url: 'https://x.org/', secret: s}}",
-            "destinations.hook.secret: unknown key; known keys: allow_private, max_per_second, type, url",
+            "destinations.hook.secret: unknown key; known keys: allow_private, max_per_second, pages, templates, ",
         ),
         (HOOK + "routes: [{severities: [P0], destinations: [hok]}]", "routes[0].destinations[0]: must be the name"),
         (HOOK + "routes: [{severities: [P9], destinations: [hook]}]", "routes[0].severities: 'P9' is not a severity"),

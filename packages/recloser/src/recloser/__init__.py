@@ -25,8 +25,8 @@ from recloser.events import (
     State,
     StateChanged,
 )
-from recloser.kernel import kernel_name
-from recloser.keyed import KeyedBreakers
+from recloser.kernel import BUCKET_BOUNDS, kernel_name
+from recloser.keyed import Evictions, KeyedBreakers
 from recloser.outcomes import Outcome, Verdict
 from recloser.permits import Permit
 from recloser.recovery import Adaptive, Exponential, Fixed, Linear, Opening, Recovery
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from recloser.instrumentation import Instrumentation, instrument, uninstrument
 
 __all__ = [
+    "BUCKET_BOUNDS",
     "Adaptive",
     "BreakerReset",
     "CallFinished",
@@ -53,6 +54,7 @@ __all__ = [
     "CountWindow",
     "DuplicateBreakerError",
     "Event",
+    "Evictions",
     "Explained",
     "Exponential",
     "Fixed",

@@ -29,7 +29,8 @@ class OpenBlocks:
 
     def __init__(self, owner: ForkAware) -> None:
         self._by_frame: dict[int, list[_Block]] = {}
-        self._owner = owner  # its lock is ours
+        # Its lock is ours. A finaliser that leaves a block while this thread is inside touches another frame's entry.
+        self._owner = owner
 
     def enter(self, permit: Permit, depth: int) -> None:
         """Remember the permit of the block in the frame `depth` calls up."""
@@ -57,13 +58,13 @@ class OpenBlocks:
 
     def _entered_elsewhere(self) -> int:
         runner = _runner()
-        frames = list(self._by_frame)
-        for frame in reversed(frames):
-            if self._by_frame[frame][-1].runner == runner:
+        entered = [(frame, blocks[-1]) for frame, blocks in list(self._by_frame.items()) if blocks]
+        for frame, block in reversed(entered):
+            if block.runner == runner:
                 return frame
-        if not frames:
+        if not entered:
             raise RuntimeError("left a `with breaker:` block that was never entered")
-        return frames[-1]
+        return entered[-1][0]
 
 
 def _runner() -> tuple[int, int]:

@@ -114,9 +114,10 @@ class CircuitBreaker:
 
     def _open_blocks(self) -> OpenBlocks:
         if self._blocks is None:
+            fresh = OpenBlocks(self._controller)
             with self._controller.lock:
                 if self._blocks is None:
-                    self._blocks = OpenBlocks(self._controller)
+                    self._blocks = fresh
         return self._blocks
 
     # Fallbacks
@@ -181,27 +182,27 @@ class CircuitBreaker:
     @property
     def state(self) -> State:
         """Closed, open or half-open. An open circuit becomes half-open when the first call after its time comes."""
-        return self._controller.operate(lambda machine, now: machine.state)
+        return self._controller.read(lambda machine, now: machine.state)
 
     @property
     def control(self) -> Control:
         """Who decides: the breaker, or an operator."""
-        return self._controller.operate(lambda machine, now: machine.control)
+        return self._controller.read(lambda machine, now: machine.control)
 
     @property
     def control_reason(self) -> str | None:
         """The operator's words, or None when the breaker decides."""
-        return self._controller.operate(lambda machine, now: machine.control_reason)
+        return self._controller.read(lambda machine, now: machine.control_reason)
 
     @property
     def retry_after(self) -> float | None:
         """Seconds until a call may be admitted: 0 when one may be now, None when only an operator can tell."""
-        return self._controller.operate(lambda machine, now: machine.retry_after(now))
+        return self._controller.read(lambda machine, now: machine.retry_after(now))
 
     @property
     def last_failure(self) -> str | None:
         """The last counted failure as text (`"ConnectError: refused"`), or None."""
-        return self._controller.operate(lambda machine, now: machine.last_failure)
+        return self._controller.read(lambda machine, now: machine.last_failure)
 
     @property
     def idle(self) -> bool:
@@ -218,10 +219,15 @@ class CircuitBreaker:
         """Whether it is automatic, has no call in flight and would admit one."""
         return self._controller.look(Machine.is_retirable)
 
+    @property
+    def call_counts(self) -> dict[str, int]:
+        """Ended and rejected calls by status, as in `Stats.calls`. Reading them does nothing that is due."""
+        return self._controller.look(lambda machine, now: stats.calls_by_status(machine.kernel.reading(now)))
+
     def stats(self) -> Stats:
         """A consistent reading of everything it knows."""
         clock = self._controller.clock
-        return self._controller.operate(lambda machine, now: stats.read(machine, self.name, now, clock.time()))
+        return self._controller.read(lambda machine, now: stats.read(machine, self.name, now, clock.time()))
 
     # Operator control. None of it drifts back by itself.
 
@@ -284,7 +290,7 @@ class CircuitBreaker:
     def snapshot(self) -> dict[str, Any]:
         """The state as values that JSON can hold, with the open time that remains; see `restore`."""
         clock = self._controller.clock
-        return self._controller.operate(lambda machine, now: snapshots.take(machine, self.name, now, clock.time()))
+        return self._controller.read(lambda machine, now: snapshots.take(machine, self.name, now, clock.time()))
 
     @classmethod
     def restore(

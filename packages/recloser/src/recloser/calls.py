@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator
 from enum import Enum, auto
 from types import FunctionType, MethodType
@@ -17,7 +18,7 @@ from recloser.errors import CircuitOpenError
 from recloser.kernel import compiled
 from recloser.outcomes import classify_exception
 from recloser.permits import Permit, hot_permit, take_permit
-from recloser.tickets import Ticket
+from recloser.tickets import hot_ticket
 
 _PLAIN = frozenset({type(None), bool, int, float, str, bytes, list, tuple, dict, set})
 """Types known to be no awaitables: `hasattr` takes long to say no."""
@@ -190,9 +191,13 @@ def _marking_first_item(permit: Permit, inner: Generator[Any, Any, Any]) -> Gene
         while True:
             try:
                 sent = yield item
-            except GeneratorExit:
-                inner.close()
-                raise
+            except GeneratorExit as exc:
+                # From 3.13 on close() gives what the generator returned; the call was cut short all the same.
+                last_word = inner.close()  # type: ignore[func-returns-value]
+                if last_word is None:
+                    raise
+                permit.settle(exc)
+                return last_word
             except BaseException as exc:  # noqa: BLE001 - passed on into the generator
                 item = inner.throw(exc)
             else:
@@ -207,7 +212,7 @@ def _async_generator(controller: Controller, fn: Callable[..., AsyncGenerator[An
         try:
             inner = fn(*args, **kwargs)
             try:
-                item = await anext(inner)
+                item = await _first_step(inner)
                 permit.mark_first_item()
                 while True:
                     try:
@@ -229,6 +234,17 @@ def _async_generator(controller: Controller, fn: Callable[..., AsyncGenerator[An
     return protected
 
 
+def _first_step(inner: AsyncGenerator[Any, Any]) -> Awaitable[Any]:
+    # It is here that an async generator tells the event loop of itself. The loop must know of ours only: at its end it
+    # would close both, and who comes second finds the other at work.
+    hooks = sys.get_asyncgen_hooks()
+    sys.set_asyncgen_hooks(None, None)
+    try:
+        return anext(inner)
+    finally:
+        sys.set_asyncgen_hooks(*hooks)
+
+
 _Protector = Callable[[Controller, Callable[..., Any]], Callable[..., Any]]
 _PROTECTORS: dict[Kind, _Protector] = {
     Kind.FUNCTION: _function,
@@ -238,7 +254,7 @@ _PROTECTORS: dict[Kind, _Protector] = {
 }
 
 
-# The compiled forms of the first two. They do what the forms above do to a call that is admitted on the hot path and
+# The compiled forms. They do what the forms above do to a call that is admitted on the hot path and
 # succeeds in time, and come back here with every other one.
 
 
@@ -246,28 +262,40 @@ def _cold_call(controller: Controller, fn: Callable[..., Any], args: tuple[Any, 
     return _call(take_permit(controller), fn, args, kwargs)
 
 
-def _hot_returned(controller: Controller, generation: int, started: float, result: Any) -> Any:
-    return _returned(hot_permit(controller, generation, started), result)
+def _hot_returned(controller: Controller, generation: int, started: float, latency: float | None, result: Any) -> Any:
+    return _returned(hot_permit(controller, generation, started, latency), result)
 
 
 def _hot_settled(
-    controller: Controller, generation: int, started: float, exc: BaseException | None, result: Any
+    controller: Controller,
+    generation: int,
+    started: float,
+    latency: float | None,
+    exc: BaseException | None,
+    result: Any,
 ) -> None:
-    hot_permit(controller, generation, started).settle(exc, result)
+    hot_permit(controller, generation, started, latency).settle(exc, result)
 
 
 def _dropped(
-    controller: Controller, generation: int, started: float, permit: Permit | None, exc: BaseException
+    controller: Controller,
+    generation: int,
+    started: float,
+    latency: float | None,
+    permit: Permit | None,
+    exc: BaseException,
 ) -> None:
     verdict = classify_exception(controller.settings, exc)
     if permit is None:
-        controller.abandon(Ticket(generation, started, hot=True), verdict)
+        controller.abandon(hot_ticket(generation, started, latency), verdict)
     else:
         permit.drop(verdict)
 
 
 def _compiled_function(controller: Controller, fn: Callable[..., Any]) -> Callable[..., Any]:
-    protected: Callable[..., Any] = compiled.protect(controller, controller.kernel, controller.now, fn, False)
+    protected: Callable[..., Any] = compiled.protect(
+        controller, controller.kernel, controller.now, fn, compiled.FUNCTION
+    )
     return protected
 
 
@@ -275,17 +303,37 @@ def _compiled_coroutine(controller: Controller, fn: Callable[..., Any]) -> Calla
     async def through_permit(*args: Any, **kwargs: Any) -> Any:
         return await _call_async(take_permit(controller), fn, args, kwargs)
 
-    if not _only_makes_a_coroutine(fn):
+    if not _does_nothing_yet(fn, inspect.CO_COROUTINE):
         return through_permit
-    protected: Callable[..., Any] = compiled.protect(controller, controller.kernel, controller.now, fn, True)
+    protected: Callable[..., Any] = compiled.protect(
+        controller, controller.kernel, controller.now, fn, compiled.COROUTINE
+    )
     return protected
 
 
-def _only_makes_a_coroutine(fn: Callable[..., Any]) -> bool:
+def _compiled_generator(controller: Controller, fn: Callable[..., Any]) -> Callable[..., Any]:
+    if not _does_nothing_yet(fn, inspect.CO_GENERATOR):
+        return _generator(controller, fn)
+    protected: Callable[..., Any] = compiled.protect(
+        controller, controller.kernel, controller.now, fn, compiled.GENERATOR
+    )
+    return protected
+
+
+def _compiled_async_generator(controller: Controller, fn: Callable[..., Any]) -> Callable[..., Any]:
+    if not _does_nothing_yet(fn, inspect.CO_ASYNC_GENERATOR):
+        return _async_generator(controller, fn)
+    protected: Callable[..., Any] = compiled.protect(
+        controller, controller.kernel, controller.now, fn, compiled.ASYNC_GENERATOR
+    )
+    return protected
+
+
+def _does_nothing_yet(fn: Callable[..., Any], flag: int) -> bool:
     """Whether calling `fn` does nothing yet, so that it may be called before the call is admitted."""
     while isinstance(fn, functools.partial | MethodType):
         fn = fn.func if isinstance(fn, functools.partial) else fn.__func__
-    return type(fn) in (FunctionType, compiled.Protected) and bool(fn.__code__.co_flags & inspect.CO_COROUTINE)
+    return type(fn) in (FunctionType, compiled.Protected) and bool(fn.__code__.co_flags & flag)
 
 
 def _any(*args: Any, **kwargs: Any) -> None:
@@ -309,3 +357,5 @@ if compiled is not None:
     )
     _PROTECTORS[Kind.FUNCTION] = _compiled_function
     _PROTECTORS[Kind.COROUTINE] = _compiled_coroutine
+    _PROTECTORS[Kind.GENERATOR] = _compiled_generator
+    _PROTECTORS[Kind.ASYNC_GENERATOR] = _compiled_async_generator

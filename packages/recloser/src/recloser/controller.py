@@ -1,9 +1,14 @@
-"""The lock around a machine: decisions are taken under it, user code and listeners run outside it."""
+"""The lock around a machine: decisions are taken under it, user code and listeners run outside it.
+
+Three things run at any time, in the middle of a locked section too and in the same thread: finalisers, signal handlers,
+and a `Clock` of somebody's own. They may use the breaker: the lock knows its owner, and who finds it his own does not
+work on the half-changed machine. He defers what he has to say to the moment when the section is left, reads things as
+they stand, and is admitted only where that changes nothing.
+"""
 
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -45,7 +50,7 @@ class Controller:
         self.clock = clock
         self.now = clock.monotonic
         self.events = NO_LISTENERS
-        self.lock = threading.Lock()
+        self.lock = forks.OwnedLock()
         self._machine = Machine(settings, self.now())
         self.kernel = self._machine.kernel
         forks.register(self, forks.BREAKER)
@@ -61,26 +66,25 @@ class Controller:
         """A call on the hot path returned."""
         kernel = self.kernel
         rule = None
+        if self.lock.is_owned():
+            self._defer_settling(Ticket(generation, started, hot=True), SUCCESS)
+            return
         with self.lock:
             now = self.now()
             duration = now - started
             hot = generation == kernel.hot_generation and duration < kernel.slow_after
             if hot:
                 rule = kernel.succeed(duration, now)
-                if rule is None:
-                    return
-        if rule is not None:
-            self.tripped(generation, rule, now)
-        else:
+        if not hot:
             self.settle(Ticket(generation, started, hot=True), SUCCESS)
+        elif rule is not None:
+            self.tripped(generation, rule, now)
+        elif kernel.has_deferred:
+            self._catch_up()
 
     def tripped(self, generation: int, rule: str, now: float) -> None:
         """A call of `generation` that succeeded at `now` has filled the window up to a broken rule."""
-        with self.lock:
-            self._machine.trip(generation, rule, now)
-            opening = self._collect()
-            generation = self._machine.generation
-        self._announce(generation, opening)
+        self.operate(lambda machine, _now: machine.trip(generation, rule, now))
 
     # Every other call
 
@@ -90,26 +94,27 @@ class Controller:
         Raises:
             CircuitOpenError: It was refused.
         """
+        if self.lock.is_owned():
+            return self._answer(self._machine.admit_in_between(self.now()), self._machine.last_failure)
         machine = self._machine
         if self.kernel.refusing is not None:
             self._refuse()
         while True:
             with self.lock:
-                if self.kernel.has_abandoned:
-                    self._release_abandoned()
+                if self.kernel.has_deferred:
+                    self._do_deferred()
                 decision = machine.admit(self.now())
                 admitted = isinstance(decision, Ticket)
                 opening = self._collect()
                 if self.events.wants_rejections and (opening is None or admitted):
                     self._note_rejection(decision)
                 generation, last_failure = machine.generation, machine.last_failure
-            if opening is None:
-                break
-            self._resolve(generation, opening)
-            if admitted:
-                break
+            self._announce(generation, opening)
+            if opening is None or admitted:
+                return self._answer(decision, last_failure)
             # Refused while a new open period had only its base time: ask again now that the real one is known.
-        self.events.deliver()
+
+    def _answer(self, decision: Ticket | Refusal, last_failure: str | None) -> Ticket:
         if isinstance(decision, Ticket):
             return decision
         raise CircuitOpenError(self.name, str(decision.state), decision.retry_after, last_failure, decision.reason)
@@ -119,28 +124,46 @@ class Controller:
         kernel = self.kernel
         with self.lock:
             reason, left = kernel.refusing, kernel.open_until - self.now()
-            if reason is None or left <= 0 or kernel.has_abandoned:
+            if reason is None or left <= 0 or kernel.has_deferred:
                 return
             kernel.count_rejection(reason)
             last_failure = kernel.last_failure
+        if kernel.has_deferred:
+            self._catch_up()
         raise CircuitOpenError(self.name, "open", None if reason == "forced_open" else left, last_failure, reason)
 
     def settle(self, ticket: Ticket, verdict: Verdict) -> bool:
         """Settle a call; False when it was settled before."""
+        if self.lock.is_owned():
+            return self._defer_settling(ticket, verdict)
         with self.lock:
-            if self.kernel.has_abandoned:
-                self._release_abandoned()
+            if self.kernel.has_deferred:
+                self._do_deferred()
             settled = self._settle(ticket, verdict)
             opening = self._collect()
             generation = self._machine.generation
         self._announce(generation, opening)
         return settled is not None
 
+    def abandon(self, ticket: Ticket, verdict: Verdict = RELEASED) -> None:
+        """Settle a call that nobody will settle any more. For finalisers: it never waits for the lock.
+
+        Whoever holds the lock now settles it on leaving. No listener runs here: this thread may be inside the section
+        of another breaker. The next operation delivers the events.
+        """
+        self._defer_settling(ticket, verdict)
+        if not self.lock.is_owned() and self.lock.acquire(blocking=False):
+            try:
+                self._do_deferred()
+            finally:
+                self.lock.release()
+
     def subscribe(self, listener: Listener, kinds: tuple[type[Event], ...]) -> Callable[[], None]:
         """Add a listener; the returned function removes it."""
+        fresh = EventQueue()
         with self.lock:
             if self.events is NO_LISTENERS:
-                self.events = EventQueue()
+                self.events = fresh
         unsubscribe = self.events.subscribe(listener, kinds)
         self._watch_calls()
 
@@ -151,29 +174,38 @@ class Controller:
         return remove
 
     def _watch_calls(self) -> None:
-        with self.lock:
-            self._machine.observe(self.events.wants_calls, self.events.wants_rejections)
+        events = self.events
+        self.operate(lambda machine, _now: machine.observe(events.wants_calls, events.wants_rejections))
 
-    def abandon(self, ticket: Ticket, verdict: Verdict = RELEASED) -> None:
-        """Give back the permit of a call that nobody will settle. Safe to call from a finaliser.
+    # Operating and reading
 
-        The garbage collector may run this inside our own locked section, so it never waits for the lock: what it
-        cannot release now, the next operation does.
-        """
-        self.kernel.abandon((ticket, verdict))
-        if self.lock.acquire(blocking=False):
-            try:
-                self._release_abandoned()
-            finally:
-                self.lock.release()
-
-    def operate(self, action: Callable[[Machine, float], T]) -> T:
+    def operate(self, action: Callable[[Machine, float], None]) -> None:
         """Run `action(machine, now)` under the lock, then announce what it changed."""
+        if self.lock.is_owned():
+            self.kernel.defer(lambda controller: action(controller._machine, controller.now()))
+        else:
+            self._run(action)
+
+    def read(self, question: Callable[[Machine, float], T]) -> T:
+        """The answer to `question(machine, now)`, after all that time alone does has been done."""
+        if self.lock.is_owned():
+            return question(self._machine, self.now())
+        return self._run(question)
+
+    def look(self, question: Callable[[Machine, float], T]) -> T:
+        """Answer `question(machine, now)` as things stand.
+
+        Unlike `read` it changes nothing, so that no listener and no strategy runs: the caller may hold a lock.
+        """
+        with self.lock:
+            return question(self._machine, self.now())
+
+    def _run(self, action: Callable[[Machine, float], T]) -> T:
         machine = self._machine
         while True:
             with self.lock:
-                if self.kernel.has_abandoned:
-                    self._release_abandoned()
+                if self.kernel.has_deferred:
+                    self._do_deferred()
                 now = self.now()
                 machine.tick(now)
                 due = self._collect()
@@ -188,17 +220,9 @@ class Controller:
         self._announce(generation, opening)
         return result
 
-    def look(self, question: Callable[[Machine, float], T]) -> T:
-        """Answer `question(machine, now)` as things stand.
-
-        Unlike `operate` it changes nothing, so that no listener and no strategy runs: the caller may hold a lock.
-        """
-        with self.lock:
-            return question(self._machine, self.now())
-
     def after_fork(self) -> None:
         """In a forked child: calls in flight and events in delivery belong to the parent."""
-        self.kernel.take_abandoned()
+        self.kernel.take_deferred()
         self.events.after_fork()
         self._machine.after_fork(self.now())
         self._collect()
@@ -217,9 +241,28 @@ class Controller:
             )
         return settled
 
-    def _release_abandoned(self) -> None:
-        for ticket, verdict in self.kernel.take_abandoned():
-            self._settle(ticket, verdict)
+    # What is deferred must not hold the controller, which holds it: it is given one.
+
+    def _defer_settling(self, ticket: Ticket, verdict: Verdict) -> bool:
+        if ticket.settled:
+            return False
+        self.kernel.defer(lambda controller: controller._settle(ticket, verdict))
+        return True
+
+    def _do_deferred(self) -> None:
+        for action in self.kernel.take_deferred():
+            action(self)
+
+    def _catch_up(self) -> None:
+        # While another thread holds the lock, or this one further up, that is left to them: they look when they leave.
+        while self.kernel.has_deferred and not self.lock.is_owned() and self.lock.acquire(blocking=False):
+            try:
+                self._do_deferred()
+                opening = self._collect()
+                generation = self._machine.generation
+            finally:
+                self.lock.release()
+            self._tell(generation, opening)
 
     def _note_rejection(self, decision: Ticket | Refusal) -> None:
         refusal = decision.shadow_of if isinstance(decision, Ticket) else decision
@@ -243,6 +286,11 @@ class Controller:
         return machine.take_opening()
 
     def _announce(self, generation: int, opening: Opening | None) -> None:
+        self._tell(generation, opening)
+        if self.kernel.has_deferred:
+            self._catch_up()
+
+    def _tell(self, generation: int, opening: Opening | None) -> None:
         if opening is not None:
             self._resolve(generation, opening)
         self.events.deliver()

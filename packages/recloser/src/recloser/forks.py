@@ -3,16 +3,33 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import weakref
-from collections.abc import Iterator
-from typing import Protocol
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
+
+_ReentrantLock: Any = type(threading.RLock())
+
+_PATIENCE = 0.05
+"""Seconds that a fork, with other locks held, waits for one more before it begins again."""
+
+
+class OwnedLock(_ReentrantLock):  # type: ignore[misc]
+    """A re-entrant lock that can tell whether this thread is inside.
+
+    Finalisers and signal handlers run between any two steps of a locked section, in the thread that is in it.
+    """
+
+    __slots__ = ()
+
+    is_owned = _ReentrantLock._is_owned  # what threading.Condition asks its lock
 
 
 class ForkAware(Protocol):
     """Something that owns a lock and must know that it woke up in a forked child."""
 
-    lock: threading.Lock
+    lock: OwnedLock
 
     def after_fork(self) -> None:
         """Called in the child, with a new `lock` in place."""
@@ -37,10 +54,12 @@ class _Owners:
             Owners to be let go of without the mutex: if it was the last reference, their finalisers run.
         """
         self._references.append(reference)
-        if len(self._references) <= self._limit:
+        count = len(self._references)
+        if count <= self._limit:
             return []
+        self._limit = sys.maxsize  # a finaliser that makes an owner meanwhile only appends
         alive = list(self)
-        self._references = [weakref.ref(owner) for owner in alive]
+        self._references[:count] = [weakref.ref(owner) for owner in alive]
         self._limit = 64 + 2 * len(alive)
         return alive
 
@@ -52,7 +71,7 @@ class _Owners:
 
 
 _owners = (_Owners(), _Owners(), _Owners())
-_mutex = threading.Lock()  # the innermost of all: an owner may be made while outer locks are held
+_mutex = OwnedLock()  # the innermost of all: an owner may be made while outer locks are held
 _held: list[ForkAware] = []
 
 
@@ -64,20 +83,33 @@ def register(owner: ForkAware, level: int) -> None:
     alive.clear()
 
 
+def _hold(owners: Sequence[ForkAware]) -> bool:
+    # A finaliser in the section of one breaker may be waiting for another: nobody may wait for it with locks held.
+    for position, owner in enumerate(owners):
+        if not owner.lock.acquire(timeout=_PATIENCE):
+            _let_go(owners[:position])
+            return False
+    return True
+
+
+def _let_go(owners: Sequence[ForkAware]) -> None:
+    for owner in reversed(owners):
+        owner.lock.release()
+
+
 def _before() -> None:
     while True:
         with _mutex:
             held = [owner for level in _owners for owner in level]
-        for owner in held:
-            owner.lock.acquire()
+        if not _hold(held):
+            continue
         _mutex.acquire()
         known = set(map(id, held))
         if all(id(owner) in known for level in _owners for owner in level):
             break
         # Another thread made an owner meanwhile. Its lock has its place in the order: begin again.
         _mutex.release()
-        for owner in held:
-            owner.lock.release()
+        _let_go(held)
     _held.extend(held)
 
 
@@ -91,9 +123,9 @@ def _after_in_child() -> None:
     global _mutex
     owners = list(_held)
     _held.clear()
-    _mutex = threading.Lock()
+    _mutex = OwnedLock()
     for owner in owners:
-        owner.lock = threading.Lock()
+        owner.lock = OwnedLock()
         owner.after_fork()
 
 

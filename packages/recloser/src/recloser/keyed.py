@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from recloser import forks
@@ -16,12 +16,31 @@ if TYPE_CHECKING:
     from recloser.registry import Registry
 
 
+@dataclass(frozen=True, slots=True)
+class Evictions:
+    """The breakers that a collection has forgotten to make room, or because nobody used them. Both only grow.
+
+    Attributes:
+        breakers: How many there were.
+        calls: The calls they had counted, by status as in `Stats.calls`; empty before the first eviction.
+    """
+
+    breakers: int = 0
+    calls: Mapping[str, int] = field(default_factory=dict, hash=False)
+
+    def with_breaker(self, calls: Mapping[str, int]) -> Evictions:
+        """One more breaker, which had counted these calls."""
+        return Evictions(self.breakers + 1, {key: self.calls.get(key, 0) + count for key, count in calls.items()})
+
+
 class KeyedBreakers:
     """Breakers by key, from `Registry.keyed`.
 
     The least recently used breaker makes room for a new one, but never one that is not closed, is under an operator's
     control or has calls in flight; one whose window holds failures goes only when no other can. When none may go,
     the bound is exceeded until one may.
+
+    `evictions` tells what has been forgotten, so that no call is lost from the sum.
 
     Args:
         registry: Holds the breakers, under `name:key`.
@@ -52,7 +71,8 @@ class KeyedBreakers:
         self.settings = settings
         self.max_breakers = max_breakers
         self.retire_after = retire_after
-        self.lock = threading.Lock()
+        self.evictions = Evictions()
+        self.lock = forks.OwnedLock()
         self._registry = registry
         self._used: OrderedDict[Hashable, tuple[CircuitBreaker, float]] = OrderedDict()
         forks.register(self, forks.KEYED)
@@ -60,6 +80,8 @@ class KeyedBreakers:
     def get(self, key: Hashable) -> CircuitBreaker:
         """The breaker of this key, made if there is none."""
         now = self._registry.clock.monotonic()
+        if self.lock.is_owned():  # a finaliser or signal handler, in the middle of what is below
+            return self._registry.get_or_create(f"{self.name}:{key}", self.settings)
         with self.lock:
             entry = self._used.get(key)
             breaker = self._make(key, now) if entry is None else entry[0]
@@ -105,6 +127,7 @@ class KeyedBreakers:
         breaker, _ = self._used.pop(key)
         if breaker.name in self._registry:
             self._registry.remove(breaker.name)
+        self.evictions = self.evictions.with_breaker(breaker.call_counts)
 
     def after_fork(self) -> None:
         """In a forked child: the lock is new and nothing else is lost."""

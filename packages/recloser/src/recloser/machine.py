@@ -15,9 +15,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from types import MappingProxyType
 
-from recloser.changes import Change, ControlChange, ProbeExpired, ResetDone
+from recloser.changes import NO_PAST, Change, ControlChange, Past, ProbeExpired, ResetDone
 from recloser.events import Control, State
 from recloser.kernel import Kernel
 from recloser.outcomes import Outcome, Verdict
@@ -27,8 +26,6 @@ from recloser.tickets import Refusal, Settled, Ticket
 
 _NOTHING, _REJECTIONS, _CALLS = range(3)
 """What listeners want to see each of; who sees calls keeps rejections off the short way too."""
-
-_NO_TRANSITIONS: Mapping[tuple[State, State], int] = MappingProxyType({})
 
 _STANDING_REFUSALS = {Control.AUTOMATIC: "open", Control.FORCED_OPEN: "forced_open"}
 """Why an open circuit rejects every call until its time is over, by who decides."""
@@ -58,10 +55,10 @@ class Machine:
         "kernel",
         "observed",
         "observed_rejections",
+        "past",
         "settings",
         "state",
         "successes",
-        "transitions",
     )
 
     def __init__(self, settings: Settings, now: float) -> None:
@@ -76,7 +73,7 @@ class Machine:
         self.observed = _NOTHING
         self.changed_at = now
         self.observed_rejections = 0
-        self.transitions: Mapping[tuple[State, State], int] = _NO_TRANSITIONS
+        self.past: Past = NO_PAST
         self.changes: tuple[Change | ControlChange | ProbeExpired | ResetDone, ...] = ()
         self._throttled_until = -math.inf
         self._half_open_until = math.inf
@@ -99,6 +96,22 @@ class Machine:
         """The last counted failure as text."""
         return self.kernel.last_failure
 
+    @property
+    def probes_in_flight(self) -> int:
+        """Probes admitted and not settled."""
+        return len(self._probes or ())
+
+    @property
+    def transitions(self) -> Mapping[tuple[State, State], int]:
+        """How often each change of state happened."""
+        return self.past.transitions
+
+    def seconds_in(self, now: float) -> dict[State, float]:
+        """Seconds spent in each state until `now`, in any number of stays."""
+        seconds = {state: self.past.seconds.get(state, 0.0) for state in State}
+        seconds[self.state] += max(0.0, now - self.changed_at)
+        return seconds
+
     # Admit
 
     def admit(self, now: float) -> Ticket | Refusal:
@@ -119,12 +132,30 @@ class Machine:
             self.kernel.count_rejection(refusal.reason)
         return refusal
 
+    def admit_in_between(self, now: float) -> Ticket | Refusal:
+        """The same for a call that is made in the middle of another operation: nothing is changed, so no probe is let
+        through."""
+        if self.control is Control.DISABLED:
+            return self._unrecorded(now)
+        refusal = None
+        if self.control is Control.FORCED_OPEN or self.state is not State.CLOSED:
+            probing_full = self.state is State.HALF_OPEN
+            until = self._half_open_until if probing_full else self.open_until
+            refusal = self._refusal(now) or Refusal(
+                self.state, "half_open_full" if probing_full else "open", max(0.0, until - now)
+            )
+        if refusal is not None and self.control is not Control.OBSERVE_ONLY:
+            self.kernel.count_rejection(refusal.reason)
+            return refusal
+        self.kernel.admit()
+        return Ticket(self.generation, now, shadow_of=refusal)
+
     def _refusal(self, now: float) -> Refusal | None:
         if self.control is Control.FORCED_OPEN:
             return Refusal(self.state, "forced_open", None)
         if self.state is State.OPEN and (now < self.open_until or self._unannounced is not None):
             return Refusal(self.state, "open", max(0.0, self.open_until - now))
-        if self.state is State.HALF_OPEN and len(self._probes or ()) >= self.settings.half_open_max_calls:
+        if self.state is State.HALF_OPEN and self.probes_in_flight >= self.settings.half_open_max_calls:
             return Refusal(self.state, "half_open_full", self._half_open_until - now)
         return None
 
@@ -327,8 +358,7 @@ class Machine:
         if to is self.state:
             self._choose_path()
             return
-        pair = (self.state, to)
-        self.transitions = {**self.transitions, pair: self.transitions.get(pair, 0) + 1}
+        self.past = self.past.with_change(self.state, to, max(0.0, at - self.changed_at))
         self._unannounced = Change(self.state, to, reason, detail, open_for, self.attempt)
         self.state = to
         self.changed_at = at

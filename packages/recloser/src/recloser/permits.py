@@ -16,7 +16,7 @@ from recloser.outcomes import (
     classify_result,
     describe,
 )
-from recloser.tickets import Ticket
+from recloser.tickets import Ticket, hot_ticket
 
 if TYPE_CHECKING:
     from recloser.controller import Controller
@@ -91,7 +91,9 @@ class Permit:
             exc: What it raised, or None.
             result: What it returned.
             otherwise: The verdict when the settings' `classify`, `ignore`, `unreachable` and `failure_on_result` have
-                nothing to say; it takes the place of `failure_on`.
+                nothing to say; it takes the place of `failure_on`. Whoever knows a client says with it what its words
+                cannot: `permit.settle(otherwise=Verdict(Outcome.FAILURE, conclusive=False))` for a call that never got
+                out, for example.
 
         Returns:
             True if this settled the permit.
@@ -187,6 +189,9 @@ def take_permit(controller: Controller) -> Permit:
     return Permit(controller, controller.admit())
 
 
-def hot_permit(controller: Controller, generation: int, started: float) -> Permit:
-    """The permit of a call that was admitted on the hot path and turns out to need one."""
-    return Permit(controller, Ticket(generation, started, hot=True))
+def hot_permit(controller: Controller, generation: int, started: float, latency: float | None = None) -> Permit:
+    """The permit of a call that was admitted on the hot path and turns out to need one.
+
+    `latency` is the time to the first item of a stream, in seconds.
+    """
+    return Permit(controller, hot_ticket(generation, started, latency))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fnmatch
-import threading
 import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -166,7 +165,7 @@ class Registry:
     def __init__(self, settings: Settings | None = None, *, clock: Clock | None = None) -> None:
         self.settings = settings or Settings()
         self.clock = clock or SystemClock()
-        self.lock = threading.Lock()
+        self.lock = forks.OwnedLock()
         self._breakers: dict[str, CircuitBreaker] = {}
         self._asked: dict[str, Settings] = {}  # what code asked for, whatever a breaker has been reconfigured to
         self._overlay: Overlay | None = None
@@ -328,6 +327,10 @@ class Registry:
         if any(getattr(known, field) != value for field, value in given.items()):
             raise DuplicateBreakerError(name)
         return known
+
+    def keyed_collections(self) -> list[KeyedBreakers]:
+        """The collections that `keyed` has made, in that order."""
+        return list(self._keyed.values())
 
     # Together
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 KINDS: Mapping[str, str] = {
     "anthropic": "llm_service",
     "database": "database",
+    "grpc": "http_api",
     "http": "http_api",
     "mariadb": "database",
     "mssql": "database",
@@ -43,6 +44,7 @@ TARGETS = (
     Target("aiohttp", "aiohttp:patch"),
     Target("anthropic", "sdks:patch_anthropic"),
     Target("asyncpg", "asyncpg:patch"),
+    Target("grpc", "grpc:patch"),
     Target("httpx", "httpx:patch_httpx", carries=("anthropic", "openai")),
     Target("httpx2", "httpx:patch_httpx2", carries=("anthropic", "openai")),
     Target("openai", "sdks:patch_openai"),

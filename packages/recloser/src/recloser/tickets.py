@@ -41,6 +41,13 @@ class Ticket:
         self.slow_token: int | None = None
 
 
+def hot_ticket(generation: int, started: float, latency: float | None) -> Ticket:
+    """The ticket of a call that was admitted on the hot path, written when it turns out to need one."""
+    ticket = Ticket(generation, started, hot=True)
+    ticket.latency = latency
+    return ticket
+
+
 class Settled(NamedTuple):
     """How a call ended. `duration` is in seconds."""
 

@@ -39,8 +39,6 @@ def assert_slot_is_back(breaker: CircuitBreaker) -> None:
 
 
 def test_scope_around_the_call_is_ignored(probing: CircuitBreaker, run: Run) -> None:
-    """A1, BR-41."""
-
     async def main() -> None:
         with anyio.CancelScope() as scope:
 
@@ -56,8 +54,6 @@ def test_scope_around_the_call_is_ignored(probing: CircuitBreaker, run: Run) -> 
 
 
 def test_scope_around_a_block_is_ignored(probing: CircuitBreaker, run: Run) -> None:
-    """A1, BR-41."""
-
     async def main() -> None:
         with anyio.CancelScope() as scope:
             async with probing:
@@ -69,7 +65,7 @@ def test_scope_around_a_block_is_ignored(probing: CircuitBreaker, run: Run) -> N
 
 
 def test_scope_around_a_stream_is_ignored(probing: CircuitBreaker, run: Run) -> None:
-    """BR-41: in the middle of a stream."""
+    """In the middle of a stream."""
 
     async def main() -> None:
         with anyio.CancelScope() as scope:
@@ -87,7 +83,7 @@ def test_scope_around_a_stream_is_ignored(probing: CircuitBreaker, run: Run) -> 
 
 
 def test_move_on_after_around_the_call_is_ignored(probing: CircuitBreaker, run: Run) -> None:
-    """A1: `move_on_after` at once."""
+    """`move_on_after` at once."""
 
     async def main() -> None:
         async def stuck() -> None:
@@ -101,7 +97,7 @@ def test_move_on_after_around_the_call_is_ignored(probing: CircuitBreaker, run: 
 
 
 def test_fail_after_inside_the_call_is_a_failure(probing: CircuitBreaker, run: Run) -> None:
-    """D2: a deadline that we impose on the dependency."""
+    """A deadline that we impose on the dependency."""
 
     async def main() -> None:
         async def impatient() -> None:
@@ -117,8 +113,6 @@ def test_fail_after_inside_the_call_is_a_failure(probing: CircuitBreaker, run: R
 
 
 def test_failure_of_a_sibling_in_a_task_group_is_ignored(probing: CircuitBreaker, run: Run) -> None:
-    """A1."""
-
     async def main() -> None:
         started = anyio.Event()
 

@@ -92,7 +92,6 @@ every_form = pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
 
 @every_form
 async def test_task_cancelled_in_the_call(probing: CircuitBreaker, form: Form) -> None:
-    """A1, BR-41."""
     stuck = Stuck()
 
     async def run() -> None:
@@ -110,7 +109,7 @@ async def test_task_cancelled_in_the_call(probing: CircuitBreaker, form: Form) -
 
 @every_form
 async def test_task_cancelled_before_it_ran(probing: CircuitBreaker, form: Form) -> None:
-    """BR-41: nothing was admitted, so nothing is left."""
+    """Nothing was admitted, so nothing is left."""
 
     async def run() -> None:
         await form(Stuck(), probing)
@@ -126,7 +125,7 @@ async def test_task_cancelled_before_it_ran(probing: CircuitBreaker, form: Form)
 
 @every_form
 async def test_timeout_of_the_caller_is_ignored(probing: CircuitBreaker, form: Form) -> None:
-    """A1, D2, BR-45: it was the caller who did not want to wait."""
+    """It was the caller who did not want to wait."""
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0):
             await form(Stuck(), probing)
@@ -138,7 +137,6 @@ async def test_timeout_of_the_caller_is_ignored(probing: CircuitBreaker, form: F
 
 @every_form
 async def test_failure_of_a_sibling_in_a_task_group_is_ignored(probing: CircuitBreaker, form: Form) -> None:
-    """A1."""
     stuck = Stuck()
 
     async def sibling() -> None:
@@ -157,7 +155,7 @@ async def test_failure_of_a_sibling_in_a_task_group_is_ignored(probing: CircuitB
 
 
 async def test_timeout_inside_the_protected_call_is_a_failure(probing: CircuitBreaker) -> None:
-    """D2: a deadline that we impose on the dependency is the dependency's failure."""
+    """A deadline that we impose on the dependency is the dependency's failure."""
 
     @probing
     async def call() -> None:
@@ -171,8 +169,6 @@ async def test_timeout_inside_the_protected_call_is_a_failure(probing: CircuitBr
 
 
 async def test_wait_for_inside_the_protected_call_is_a_failure(probing: CircuitBreaker) -> None:
-    """D2."""
-
     @probing
     async def call() -> None:
         await asyncio.wait_for(asyncio.Event().wait(), 0)
@@ -183,7 +179,7 @@ async def test_wait_for_inside_the_protected_call_is_a_failure(probing: CircuitB
 
 
 async def test_short_deadlines_of_callers_never_open_a_shared_breaker(breaker: CircuitBreaker) -> None:
-    """BR-45: a hundred of them."""
+    """A hundred of them."""
     for _ in range(100):
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(breaker.call(asyncio.Event().wait), 0.00001)
@@ -193,7 +189,7 @@ async def test_short_deadlines_of_callers_never_open_a_shared_breaker(breaker: C
 
 
 async def test_slow_call_that_its_caller_gave_up_stays_slow(clock: FakeClock) -> None:
-    """BR-45: patience that outlasts `slow_call_duration` has seen a slow dependency, if running calls are counted."""
+    """Patience that outlasts `slow_call_duration` has seen a slow dependency, if running calls are counted."""
     rules = rates(
         failure_rate_threshold=None,
         slow_call_duration=1.0,
@@ -215,7 +211,7 @@ async def test_slow_call_that_its_caller_gave_up_stays_slow(clock: FakeClock) ->
 
 @pytest.mark.parametrize("probe", [False, True])
 def test_coroutine_closed_before_its_end_is_ignored(breaker: CircuitBreaker, clock: FakeClock, probe: bool) -> None:
-    """A1: `GeneratorExit` in a coroutine, as when its loop is gone."""
+    """`GeneratorExit` in a coroutine, as when its loop is gone."""
     if probe:
         reach_probing(breaker, clock)
 
@@ -265,7 +261,7 @@ async def test_cancellation_that_is_swallowed_inside_is_what_the_call_makes_of_i
 
 
 async def test_consumer_that_goes_away_a_hundred_times_opens_nothing(breaker: CircuitBreaker) -> None:
-    """D2: a client that disconnects in the middle of a response."""
+    """A client that disconnects in the middle of a response."""
 
     @breaker
     async def items() -> AsyncIterator[int]:

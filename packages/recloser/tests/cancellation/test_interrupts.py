@@ -27,7 +27,6 @@ every_interrupt = pytest.mark.parametrize("interrupt", INTERRUPTS, ids=lambda ex
 
 @every_interrupt
 def test_call_passes_it_through(breaker: CircuitBreaker, clock: FakeClock, interrupt: BaseException) -> None:
-    """D8, A1, BR-41."""
     reach_probing(breaker, clock)
     with pytest.raises(type(interrupt)) as caught:
         breaker.call(raising(interrupt))
@@ -39,8 +38,6 @@ def test_call_passes_it_through(breaker: CircuitBreaker, clock: FakeClock, inter
 async def test_call_passes_it_through_async(
     breaker: CircuitBreaker, clock: FakeClock, interrupt: BaseException
 ) -> None:
-    """D8, A1, BR-41."""
-
     async def raise_it() -> None:
         raise interrupt
 
@@ -53,7 +50,6 @@ async def test_call_passes_it_through_async(
 
 @every_interrupt
 def test_block_passes_it_through(breaker: CircuitBreaker, clock: FakeClock, interrupt: BaseException) -> None:
-    """D8."""
     reach_probing(breaker, clock)
     with pytest.raises(type(interrupt)) as caught, breaker:
         raise interrupt
@@ -70,7 +66,7 @@ def assert_slot_is_back(breaker: CircuitBreaker) -> None:
 
 @every_interrupt
 def test_closed_circuit_is_as_it_was_before(breaker: CircuitBreaker, interrupt: BaseException) -> None:
-    """D8: no call stays in flight, and none enters the window."""
+    """No call stays in flight, and none enters the window."""
     protected = breaker(raising(interrupt))
     for _ in range(5):
         with pytest.raises(type(interrupt)):
@@ -81,7 +77,7 @@ def test_closed_circuit_is_as_it_was_before(breaker: CircuitBreaker, interrupt: 
 
 @every_interrupt
 async def test_closed_circuit_is_as_it_was_before_async(breaker: CircuitBreaker, interrupt: BaseException) -> None:
-    """D8: no call stays in flight, and none enters the window."""
+    """No call stays in flight, and none enters the window."""
 
     @breaker
     async def raise_it() -> None:
@@ -95,7 +91,7 @@ async def test_closed_circuit_is_as_it_was_before_async(breaker: CircuitBreaker,
 
 
 def test_no_rule_of_the_user_is_asked(clock: FakeClock) -> None:
-    """D8: whatever the rules say, an interrupt is not the dependency's doing."""
+    """Whatever the rules say, an interrupt is not the dependency's doing."""
     asked: list[object] = []
 
     def ask(*args: object) -> bool:

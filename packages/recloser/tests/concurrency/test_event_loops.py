@@ -86,7 +86,7 @@ def test_failures_of_all_loops_open_one_circuit(breaker: CircuitBreaker) -> None
 
 
 def test_probes_of_all_loops_share_the_slots(breaker: CircuitBreaker, clock: FakeClock) -> None:
-    """A12: over loops."""
+    """Over loops."""
     reach_probing(breaker, clock)
     all_asked = threading.Barrier(4)
     started: list[int] = []
@@ -173,7 +173,7 @@ def test_permit_taken_in_one_loop_can_be_settled_in_another(breaker: CircuitBrea
 
 
 def test_task_abandoned_by_its_loop_gives_its_slot_back(breaker: CircuitBreaker, clock: FakeClock) -> None:
-    """A1: `asyncio.run` cancels what is left."""
+    """`asyncio.run` cancels what is left."""
     reach_probing(breaker, clock)
 
     async def main() -> None:

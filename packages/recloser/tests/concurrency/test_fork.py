@@ -86,7 +86,7 @@ def test_open_circuit_stays_open_in_the_child() -> None:
 
 
 def test_locks_are_free_in_the_child_though_threads_were_in_them() -> None:
-    """G4: forked again and again while threads are calling."""
+    """Forked again and again while threads are calling."""
     run("""
         registry = Registry()
         hosts = registry.keyed("host", max_breakers=5)
@@ -237,7 +237,7 @@ def test_child_of_a_child() -> None:
 
 
 def test_pre_fork_server_with_multiprocessing() -> None:
-    """G4: workers made after first use."""
+    """Workers made after first use."""
     printed = run("""
         import multiprocessing
         context = multiprocessing.get_context("fork")

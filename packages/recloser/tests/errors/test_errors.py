@@ -42,7 +42,6 @@ every_error = pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(er
 @every_error
 @pytest.mark.parametrize("way", [lambda error: pickle.loads(pickle.dumps(error)), copy.copy, copy.deepcopy])
 def test_round_trip_is_identical(error: RecloserError, way: Any) -> None:
-    """D4."""
     same = way(error)
     assert type(same) is type(error)
     assert vars(same) == vars(error)
@@ -86,7 +85,6 @@ def test_message_says_what_happened_and_what_to_do(error: Exception, text: str) 
 
 
 def test_rejection_tells_all(breaker: CircuitBreaker, clock: FakeClock) -> None:
-    """D4, K6, A23."""
     trip(breaker)
     clock.advance(4)
     with pytest.raises(CircuitOpenError) as caught:
@@ -104,7 +102,7 @@ def test_rejection_tells_all(breaker: CircuitBreaker, clock: FakeClock) -> None:
 
 
 def test_reasons_of_rejection_can_be_told_apart(breaker: CircuitBreaker, clock: FakeClock) -> None:
-    """A23: open, half-open with its slots taken, held open by an operator."""
+    """Open, half-open with its slots taken, held open by an operator."""
     reasons = []
 
     def reject() -> None:
@@ -134,7 +132,7 @@ def test_each_rejection_is_an_instance_of_its_own(breaker: CircuitBreaker) -> No
 
 
 def test_tripping_call_raises_the_original_with_its_traceback(breaker: CircuitBreaker) -> None:
-    """D4: only rejected calls raise the breaker's error."""
+    """Only rejected calls raise the breaker's error."""
     fail(breaker, 2)
     error = ConnectionError("refused")
 
@@ -151,7 +149,6 @@ def test_tripping_call_raises_the_original_with_its_traceback(breaker: CircuitBr
 
 
 async def test_tripping_call_raises_the_original_with_its_traceback_async(breaker: CircuitBreaker) -> None:
-    """D4."""
     fail(breaker, 2)
     with pytest.raises(Boom) as caught:
         await breaker.call(boom_async)
@@ -160,7 +157,7 @@ async def test_tripping_call_raises_the_original_with_its_traceback_async(breake
 
 
 def test_last_failure_keeps_nothing_alive(breaker: CircuitBreaker) -> None:
-    """D6: neither the exception nor the locals of the failing frame."""
+    """Neither the exception nor the locals of the failing frame."""
 
     class Big:
         pass

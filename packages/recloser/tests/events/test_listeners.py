@@ -82,7 +82,7 @@ async def test_error_of_an_async_listener_is_logged_and_goes_no_further(
 
 
 def test_interrupt_in_a_listener_reaches_the_program(breaker: CircuitBreaker) -> None:
-    """D8: ctrl-c is not swallowed with the listener's errors."""
+    """Ctrl-c is not swallowed with the listener's errors."""
 
     def interrupted(event: Event) -> None:
         raise KeyboardInterrupt

@@ -166,7 +166,7 @@ def test_listener_hears_the_kinds_it_asked_for(
 
 
 def test_threads_see_a_valid_path(clock: FakeClock) -> None:
-    """C1: many threads, random results, time going on; the metrics agree with the events."""
+    """Many threads, random results, time going on; the metrics agree with the events."""
     breaker = CircuitBreaker("db", settings(open_for=0.01, half_open_max_calls=2, success_threshold=2), clock=clock)
     changes = listen(breaker, StateChanged)
     finished = listen(breaker, CallFinished)

@@ -18,7 +18,7 @@ def bounded(clock: FakeClock) -> CircuitBreaker:
 
 
 def test_hung_probe_opens_it_again(bounded: CircuitBreaker, clock: FakeClock) -> None:
-    """A7: a probe that did not come back in time is a failure of the dependency."""
+    """A probe that did not come back in time is a failure of the dependency."""
     changes = listen(bounded, StateChanged)
     probe = bounded.acquire()
     clock.advance(59.999)
@@ -34,7 +34,6 @@ def test_hung_probe_opens_it_again(bounded: CircuitBreaker, clock: FakeClock) ->
 
 
 def test_result_of_a_hung_probe_is_dropped(bounded: CircuitBreaker, clock: FakeClock) -> None:
-    """A7."""
     hung = bounded.acquire()
     clock.advance(60)
     clock.advance(10)
@@ -75,7 +74,7 @@ def test_hung_probe_counts_as_an_attempt(clock: FakeClock) -> None:
 
 
 def test_probes_are_admitted_for_ever_though_each_hangs(bounded: CircuitBreaker, clock: FakeClock) -> None:
-    """A8: over 1 000 calls, one per half-open and open period at least."""
+    """Over 1 000 calls, one per half-open and open period at least."""
     hung: list[Permit] = []
     admitted_at: list[float] = [clock.monotonic()]
     for _ in range(1_000):

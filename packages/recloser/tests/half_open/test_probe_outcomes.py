@@ -50,7 +50,7 @@ def test_one_failure_opens_it(half_open: CircuitBreaker) -> None:
 
 
 def test_first_failure_decides_whatever_the_minimum_of_calls(clock: FakeClock) -> None:
-    """A17: the gate of `minimum_calls` is for rates; a failed probe opens the circuit, however many slots there are."""
+    """The gate of `minimum_calls` is for rates; a failed probe opens the circuit, however many slots there are."""
     breaker = CircuitBreaker("db", settings(half_open_max_calls=3, success_threshold=3, minimum_calls=50), clock=clock)
     reach_probing(breaker, clock)
     permits = [breaker.acquire() for _ in range(3)]
@@ -71,7 +71,7 @@ def test_successes_before_a_failure_are_forgotten(half_open: CircuitBreaker, clo
 
 @pytest.mark.parametrize("exc", [AuthError, PoolTimeout, KeyboardInterrupt, GeneratorExit, SystemExit])
 def test_inconclusive_probe_gives_its_slot_back(half_open: CircuitBreaker, exc: type[BaseException]) -> None:
-    """A3, A19, BR-40: neither closed nor open, and the next caller may probe."""
+    """Neither closed nor open, and the next caller may probe."""
     fail(half_open, 5, exc)
     assert half_open.state is State.HALF_OPEN
     assert half_open.stats().in_flight == 0
@@ -80,7 +80,7 @@ def test_inconclusive_probe_gives_its_slot_back(half_open: CircuitBreaker, exc: 
 
 
 def test_inconclusive_probe_among_successes_keeps_them(half_open: CircuitBreaker) -> None:
-    """A5: all but one, then an ignored one, then the last."""
+    """All but one, then an ignored one, then the last."""
     succeed(half_open)
     fail(half_open, 1, AuthError)
     assert half_open.state is State.HALF_OPEN
@@ -89,7 +89,7 @@ def test_inconclusive_probe_among_successes_keeps_them(half_open: CircuitBreaker
 
 
 def test_unreachable_counts_while_closed(clock: FakeClock) -> None:
-    """A19: it is only in half-open that it is inconclusive."""
+    """It is only in half-open that it is inconclusive."""
     breaker = CircuitBreaker("llm", settings(unreachable=PoolTimeout), clock=clock)
     fail(breaker, 3, PoolTimeout)
     assert breaker.state is State.OPEN
@@ -113,7 +113,7 @@ def test_unreachable_counts_while_closed(clock: FakeClock) -> None:
 def test_rules_are_the_same_closed_and_half_open(
     clock: FakeClock, rules: dict[str, object], exc: type[Exception], closed: Outcome, half_open: State
 ) -> None:
-    """A21: an exception has one outcome, and half-open draws its own conclusion from it."""
+    """An exception has one outcome, and half-open draws its own conclusion from it."""
     breaker = CircuitBreaker("db", settings(**rules), clock=clock)
     fail(breaker, 1, exc)
     assert breaker.stats().calls[closed] == 1
@@ -163,7 +163,7 @@ WORDS: dict[str, Callable[[Permit], bool]] = {
 def test_slots_threshold_and_outcomes_give_the_state(
     clock: FakeClock, slots: int, threshold: int, outcomes: str, state: State
 ) -> None:
-    """C11, C17: the table, one probe after the other."""
+    """The table, one probe after the other."""
     breaker = CircuitBreaker("db", settings(half_open_max_calls=slots, success_threshold=threshold), clock=clock)
     reach_probing(breaker, clock)
     for outcome in outcomes:
@@ -173,7 +173,7 @@ def test_slots_threshold_and_outcomes_give_the_state(
 
 @pytest.mark.parametrize("closing", [True, False])
 def test_success_and_failure_at_once_leave_one_state(clock: FakeClock, closing: bool) -> None:
-    """C19: whichever comes first decides; the other one is late."""
+    """Whichever comes first decides; the other one is late."""
     breaker = CircuitBreaker("db", settings(half_open_max_calls=2), clock=clock)
     reach_probing(breaker, clock)
     good, bad = breaker.acquire(), breaker.acquire()

@@ -42,7 +42,7 @@ def test_probes_beyond_the_slots_are_rejected(clock: FakeClock, slots: int) -> N
 
 @pytest.mark.parametrize("slots", [1, 2])
 def test_threads_at_the_boundary_start_no_more_probes_than_slots(clock: FakeClock, slots: int) -> None:
-    """A12, A13, BR-43: with threads."""
+    """With threads."""
     breaker = CircuitBreaker("db", settings(half_open_max_calls=slots, success_threshold=10), clock=clock)
     reach_probing(breaker, clock)
     threads = 8
@@ -80,7 +80,7 @@ def test_threads_at_the_boundary_start_no_more_probes_than_slots(clock: FakeCloc
 async def test_tasks_at_the_boundary_start_no_more_probes_than_slots(
     clock: FakeClock, callers: int, slots: int
 ) -> None:
-    """A12, A13, BR-43: with tasks."""
+    """With tasks."""
     breaker = CircuitBreaker("db", settings(half_open_max_calls=slots, success_threshold=10), clock=clock)
     reach_probing(breaker, clock)
     gate = asyncio.Event()
@@ -102,7 +102,7 @@ async def test_tasks_at_the_boundary_start_no_more_probes_than_slots(
 
 
 def test_looking_at_the_breaker_takes_no_slot(breaker: CircuitBreaker, clock: FakeClock) -> None:
-    """A15: reads are reads, in open and in half-open."""
+    """Reads are reads, in open and in half-open."""
     reach_probing(breaker, clock)
     for _ in range(100):
         assert breaker.state is State.OPEN
@@ -122,7 +122,7 @@ def test_looking_at_the_breaker_takes_no_slot(breaker: CircuitBreaker, clock: Fa
 
 
 def test_probe_that_calls_its_own_breaker_is_rejected_inside(breaker: CircuitBreaker, clock: FakeClock) -> None:
-    """A15: a nested call is a call of its own, and does not take a second slot silently."""
+    """A nested call is a call of its own, and does not take a second slot silently."""
     reach_probing(breaker, clock)
 
     def nested() -> bool:
@@ -133,7 +133,7 @@ def test_probe_that_calls_its_own_breaker_is_rejected_inside(breaker: CircuitBre
 
 
 def test_slots_may_be_fewer_than_the_successes_needed(clock: FakeClock) -> None:
-    """BR-44, C11: slots come back as probes end."""
+    """Slots come back as probes end."""
     breaker = CircuitBreaker("db", settings(half_open_max_calls=2, success_threshold=3), clock=clock)
     reach_probing(breaker, clock)
     succeed(breaker, 2)

@@ -17,6 +17,7 @@ Instrument = Callable[..., Instrumentation]
 SENSITIVE = """
 instrument:
   kinds:
+    grpc: {failure_threshold: 2}
     http: {failure_threshold: 2}
     postgresql: {failure_threshold: 2}
     sqlite: {failure_threshold: 2}

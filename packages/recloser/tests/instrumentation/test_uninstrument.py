@@ -14,8 +14,8 @@ import recloser
 from recloser import Registry
 from recloser.targets import TARGETS
 
-MODULES = ("aiohttp", "anthropic", "asyncpg", "httpx", "httpx2", "openai", "psycopg", "redis", "requests", "sqlalchemy",
-           "valkey")  # fmt: skip
+MODULES = ("aiohttp", "anthropic", "asyncpg", "grpc", "httpx", "httpx2", "openai", "psycopg", "redis", "requests",
+           "sqlalchemy", "valkey")  # fmt: skip
 
 
 def everything() -> dict[str, object]:

@@ -9,8 +9,9 @@ import aiohttp
 import pytest
 from packages.recloser.tests.integrations.raw_server import END, HANG, RawServer, answer, chunk, chunked_head
 
-from recloser import CircuitBreaker, Registry
+from recloser import CircuitBreaker, Registry, State
 from recloser.integrations.aiohttp import BreakerMiddleware, CircuitOpenConnectionError, protect
+from recloser.testing import FakeClock
 
 
 def only(registry: Registry) -> CircuitBreaker:
@@ -75,10 +76,55 @@ async def test_total_timeout_is_a_failure(server: RawServer, registry: Registry,
     assert only(registry).stats().failed == 1
 
 
+LIMITS = [
+    pytest.param(aiohttp.ClientTimeout(connect=0.05), id="connect"),
+    pytest.param(aiohttp.ClientTimeout(total=0.05), id="total"),
+]
+
+
+@pytest.mark.parametrize("timeout", LIMITS)
+@pytest.mark.parametrize("own", [False, True], ids=["protect", "a middleware of one's own"])
+async def test_full_pool_does_not_decide_in_half_open(
+    server: RawServer, registry: Registry, clock: FakeClock, timeout: aiohttp.ClientTimeout, own: bool
+) -> None:
+    connector = aiohttp.TCPConnector(limit=1)
+    if own:
+        breakers = BreakerMiddleware(registry=registry)
+        made = aiohttp.ClientSession(connector=connector, middlewares=[breakers], trace_configs=[breakers.trace_config])
+    else:
+        made = protect(aiohttp.ClientSession(connector=connector), registry=registry)
+    async with made as session:
+        server.replies = [[answer(500, connection="close")]] * 3  # an idle connection would be taken at once
+        server.otherwise = [answer(body=b"x", length=9), HANG]
+        for _ in range(3):
+            async with session.get(server.url):
+                pass
+        clock.advance(10)
+        async with session.get(f"http://localhost:{server.port}"):
+            with pytest.raises(TimeoutError):
+                await session.get(server.url, timeout=timeout)
+    breaker = registry[f"http:127.0.0.1:{server.port}"]
+    assert (breaker.state, breaker.stats().failed) == (State.HALF_OPEN, 4)
+    assert breaker.retry_after == 0, "the slot is free for the next probe"
+
+
+async def test_slow_server_behind_a_pool_that_was_full_is_a_failure(server: RawServer, registry: Registry) -> None:
+    async with protect(aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=1)), registry=registry) as session:
+        server.replies = [[answer()]]
+        server.otherwise = [HANG]
+        first = await session.get(f"http://localhost:{server.port}")
+        second = asyncio.ensure_future(session.get(server.url, timeout=aiohttp.ClientTimeout(total=0.3)))
+        await asyncio.sleep(0)
+        await first.read()
+        with pytest.raises(TimeoutError):
+            await second
+    breaker = registry[f"http:127.0.0.1:{server.port}"]
+    assert breaker.stats().failed == 1
+
+
 async def test_cancelled_request_is_ignored(
     session: aiohttp.ClientSession, server: RawServer, registry: Registry
 ) -> None:
-    """D8, BR-41."""
     asked = asyncio.Event()
     loop = asyncio.get_running_loop()
     server.otherwise = [lambda: loop.call_soon_threadsafe(asked.set), HANG]
@@ -104,7 +150,6 @@ async def test_second_protection_is_refused(session: aiohttp.ClientSession) -> N
 
 
 def test_rejection_survives_pickling() -> None:
-    """D4."""
     error = CircuitOpenConnectionError("partner", "open", 3.0, "HTTP 500")
     copy = pickle.loads(pickle.dumps(error))
     assert (type(copy), str(copy), copy.retry_after) == (type(error), str(error), 3.0)

@@ -83,7 +83,7 @@ async def test_status_that_is_a_success_of_the_transport(
 async def test_throttled_answer_opens_for_the_time_asked(
     client: AsyncClient, server: RawServer, registry: Registry, status: int, value: str | None, open_for: float
 ) -> None:
-    """K7, BR-52: a default without Retry-After, and never beyond the cap."""
+    """A default without Retry-After, and never beyond the cap."""
     headers = {} if value is None else {"retry_after": value}
     server.otherwise = [answer(status, **headers)]
     assert await client.get(server.url) == status
@@ -123,7 +123,7 @@ async def test_probe_closes_it_again(
 
 
 async def test_refused_connections_open_it(client: AsyncClient, registry: Registry) -> None:
-    """BR-46, D4: the client's own error reaches the caller."""
+    """The client's own error reaches the caller."""
     with socket.create_server(("127.0.0.1", 0)) as unused:
         url = f"http://127.0.0.1:{unused.getsockname()[1]}"
     for _ in range(3):
@@ -188,7 +188,7 @@ async def test_time_to_the_first_byte_is_the_latency(
 
 
 async def test_stream_that_breaks_off_is_a_failure(client: AsyncClient, server: RawServer, registry: Registry) -> None:
-    """BR-48: what has come reaches the caller, then the client's own error."""
+    """What has come reaches the caller, then the client's own error."""
     server.otherwise = [chunked_head(), chunk_of(b"one"), CUT]
     seen = []
     with pytest.raises(client.error):
@@ -200,7 +200,7 @@ async def test_stream_that_breaks_off_is_a_failure(client: AsyncClient, server: 
 
 
 async def test_stream_closed_early_is_ignored(client: AsyncClient, server: RawServer, registry: Registry) -> None:
-    """D2, BR-41: a probe gives its slot back."""
+    """A probe gives its slot back."""
     server.otherwise = [chunked_head(), chunk_of(b"one"), HANG]
     async with client.stream(server.url) as chunks:
         assert await anext(chunks) == b"one"
@@ -226,7 +226,6 @@ async def test_answer_to_head_is_complete_at_once(client: AsyncClient, server: R
 async def test_one_breaker_per_host_and_never_per_query(
     client: AsyncClient, server: RawServer, registry: Registry
 ) -> None:
-    """J3."""
     for query in ("?token=1", "?token=2", "/path?token=3"):
         await client.get(f"{server.url}{query}")
     await client.get(f"http://user:secret@localhost:{server.port}/")
@@ -241,7 +240,6 @@ async def test_key_function_decides(make: Make, server: RawServer, registry: Reg
 
 
 async def test_number_of_breakers_is_bounded(make: Make, server: RawServer, registry: Registry) -> None:
-    """J2."""
     client = make(registry=registry, key=lambda request: str(request.url).rpartition("/")[2], max_breakers=2)
     for path in ("a", "b", "c", "d"):
         await client.get(f"{server.url}/{path}")

@@ -26,7 +26,7 @@ def only(registry: Registry) -> CircuitBreaker:
 
 
 def test_impatient_caller_is_ignored(libs: Any, server: RawServer, registry: Registry) -> None:
-    """BR-45: a timeout of the request that is shorter than the client's own; the client's own is a failure."""
+    """A timeout of the request that is shorter than the client's own; the client's own is a failure."""
     lib, integration = libs
     server.otherwise = [HANG]
     with integration.protect(lib.Client(timeout=0.2, trust_env=False), registry=registry) as client:
@@ -97,7 +97,6 @@ def test_second_protection_is_refused(libs: Any, registry: Registry) -> None:
 
 
 def test_rejection_survives_pickling(libs: Any) -> None:
-    """D4."""
     error = libs[1].CircuitOpenTransportError("partner", "open", 3.0, "HTTP 500")
     copy = pickle.loads(pickle.dumps(error))
     assert (type(copy), str(copy), copy.retry_after) == (type(error), str(error), 3.0)

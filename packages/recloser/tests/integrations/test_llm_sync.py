@@ -92,7 +92,6 @@ def test_failing_status(
 def test_mistake_of_the_caller_is_ignored(
     client: Sync, provider: Any, server: RawServer, registry: Registry, status: int, code: str
 ) -> None:
-    """BR-40."""
     server.otherwise = error(status, code)
     with pytest.raises(provider.sdk.APIStatusError):
         client.ask()
@@ -106,7 +105,6 @@ def test_mistake_of_the_caller_is_ignored(
 def test_rate_limit_opens_for_the_time_asked(
     client: Sync, provider: Any, server: RawServer, registry: Registry, headers: dict[str, str], open_for: float
 ) -> None:
-    """BR-52."""
     server.otherwise = error(429, "rate_limit_error", **headers)
     with pytest.raises(provider.sdk.RateLimitError):
         client.ask()
@@ -135,7 +133,7 @@ def test_refused_key_or_account_is_a_configuration_fault(
     message: str,
     streaming: bool,
 ) -> None:
-    """BR-51: a long open under its own name, and no retry."""
+    """A long open under its own name, and no retry."""
     client = make(retries=2, configuration_open_for=600)
     changes: list[StateChanged] = []
     registry.add_listener(changes.append, (StateChanged,))
@@ -180,7 +178,6 @@ def test_our_own_timeout_is_a_failure(make: Make, provider: Any, server: RawServ
 
 
 def test_impatient_caller_is_ignored(client: Sync, provider: Any, server: RawServer, registry: Registry) -> None:
-    """BR-45."""
     server.otherwise = [HANG]
     with pytest.raises(provider.sdk.APITimeoutError):
         client.ask(timeout=0.05)
@@ -210,7 +207,6 @@ def test_stream_is_complete_at_its_marker(client: Sync, provider: Any, server: R
 def test_stream_without_its_marker_is_a_failure(
     client: Sync, provider: Any, server: RawServer, registry: Registry, last: Any
 ) -> None:
-    """BR-48, E2."""
     server.otherwise = sse(*provider.tokens, last)
     seen = 0
     try:
@@ -235,7 +231,6 @@ def test_stream_without_its_marker_is_a_failure(
 def test_error_event_in_a_stream(
     client: Sync, provider: Any, server: RawServer, registry: Registry, code: str, outcome: str
 ) -> None:
-    """BR-48, E2."""
     server.otherwise = sse(provider.tokens[0], provider.error_event(code), END)
     try:
         for _ in client.stream():
@@ -262,7 +257,6 @@ def test_compressed_stream(client: Sync, provider: Any, server: RawServer, regis
 
 
 def test_stream_closed_early_is_ignored(client: Sync, provider: Any, server: RawServer, registry: Registry) -> None:
-    """BR-41."""
     server.otherwise = sse(*provider.tokens, HANG)
     stream = provider.create(client.client, stream=True)
     next(iter(stream))
@@ -275,7 +269,7 @@ def test_stream_closed_early_is_ignored(client: Sync, provider: Any, server: Raw
 def test_time_to_the_first_token_is_the_latency(
     client: Sync, provider: Any, server: RawServer, registry: Registry, clock: FakeClock
 ) -> None:
-    """BR-49: neither the head, nor what comes before the first token, nor what comes after it."""
+    """Neither the head, nor what comes before the first token, nor what comes after it."""
     seen = threading.Event()
 
     def pause() -> None:
@@ -294,7 +288,6 @@ def test_time_to_the_first_token_is_the_latency(
 
 
 def test_silence_within_a_stream_is_a_failure(make: Make, provider: Any, server: RawServer, registry: Registry) -> None:
-    """BR-49."""
     server.otherwise = sse(provider.tokens[0], HANG)
     with pytest.raises((provider.sdk.APITimeoutError, *NETWORK_ERRORS)):
         for _ in make(idle_timeout=0.1).stream():
@@ -308,7 +301,7 @@ def test_silence_within_a_stream_is_a_failure(make: Make, provider: Any, server:
 def test_open_circuit_raises_the_sdks_own_error_at_once(
     make: Make, provider: Any, server: RawServer, registry: Registry
 ) -> None:
-    """BR-50: exactly one attempt, which sends nothing."""
+    """Exactly one attempt, which sends nothing."""
     client = make(retries=2)
     server.otherwise = fine(provider)
     client.ask()
@@ -354,7 +347,6 @@ def test_copies_of_a_client_are_protected_too(
 def test_retries_count_each_or_once(
     make: Make, provider: Any, server: RawServer, registry: Registry, options: dict[str, Any], counted: int
 ) -> None:
-    """BR-50."""
     server.otherwise = error(500, retry_after_ms="1")
     with pytest.raises(provider.sdk.InternalServerError):
         make(retries=2, **options).ask()

@@ -57,7 +57,6 @@ def test_second_protection_is_refused(registry: Registry) -> None:
 
 
 def test_rejection_survives_pickling_and_is_no_system_error(server: RawServer, registry: Registry) -> None:
-    """D4."""
     with protect(requests.Session(), registry=registry) as session:
         session.get(server.url)
         only(registry).force_open("maintenance")

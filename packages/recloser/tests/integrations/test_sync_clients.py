@@ -81,7 +81,7 @@ def test_status_that_is_a_success_of_the_transport(
 def test_throttled_answer_opens_for_the_time_asked(
     client: SyncClient, server: RawServer, registry: Registry, status: int, value: str | None, open_for: float
 ) -> None:
-    """K7, BR-52: a default without Retry-After, and never beyond the cap."""
+    """A default without Retry-After, and never beyond the cap."""
     headers = {} if value is None else {"retry_after": value}
     server.otherwise = [answer(status, **headers)]
     assert client.get(server.url) == status
@@ -119,7 +119,7 @@ def test_probe_closes_it_again(client: SyncClient, server: RawServer, registry: 
 
 
 def test_refused_connections_open_it(client: SyncClient, registry: Registry) -> None:
-    """BR-46, D4: the client's own error reaches the caller."""
+    """The client's own error reaches the caller."""
     with socket.create_server(("127.0.0.1", 0)) as unused:
         url = f"http://127.0.0.1:{unused.getsockname()[1]}"
     for _ in range(3):
@@ -182,7 +182,7 @@ def test_time_to_the_first_byte_is_the_latency(
 
 
 def test_stream_that_breaks_off_is_a_failure(client: SyncClient, server: RawServer, registry: Registry) -> None:
-    """BR-48: what has come reaches the caller, then the client's own error."""
+    """What has come reaches the caller, then the client's own error."""
     server.otherwise = [chunked_head(), chunk_of(b"one"), CUT]
     seen = []
     with pytest.raises(client.error), client.stream(server.url) as chunks:
@@ -193,7 +193,7 @@ def test_stream_that_breaks_off_is_a_failure(client: SyncClient, server: RawServ
 
 
 def test_stream_closed_early_is_ignored(client: SyncClient, server: RawServer, registry: Registry) -> None:
-    """D2, BR-41: a probe gives its slot back."""
+    """A probe gives its slot back."""
     server.otherwise = [chunked_head(), chunk_of(b"one"), HANG]
     with client.stream(server.url) as chunks:
         assert next(iter(chunks)) == b"one"
@@ -215,7 +215,6 @@ def test_answer_to_head_is_complete_at_once(client: SyncClient, server: RawServe
 
 
 def test_one_breaker_per_host_and_never_per_query(client: SyncClient, server: RawServer, registry: Registry) -> None:
-    """J3."""
     for query in ("?token=1", "?token=2", "/path?token=3"):
         client.get(f"{server.url}{query}")
     client.get(f"http://user:secret@localhost:{server.port}/")
@@ -230,7 +229,6 @@ def test_key_function_decides(make: Make, server: RawServer, registry: Registry)
 
 
 def test_number_of_breakers_is_bounded(make: Make, server: RawServer, registry: Registry) -> None:
-    """J2."""
     client = make(registry=registry, key=lambda request: str(request.url).rpartition("/")[2], max_breakers=2)
     for path in ("a", "b", "c", "d"):
         client.get(f"{server.url}/{path}")

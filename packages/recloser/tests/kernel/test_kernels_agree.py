@@ -59,7 +59,7 @@ step = st.one_of(
     st.tuples(st.just("failure"), st.one_of(st.none(), st.text(max_size=5))),
     st.tuples(st.just("until"), st.one_of(st.floats(0, 1e6), st.just(math.inf))),
     st.tuples(st.just("refusing"), st.sampled_from([None, "open", "forced_open"])),
-    st.tuples(st.just("abandon"), st.integers()),
+    st.tuples(st.just("defer"), st.integers()),
     st.tuples(st.just("reconfigure"), all_settings()),
 )
 
@@ -138,12 +138,12 @@ class Life:
     def do_refusing(self, reason: str | None) -> None:
         self.kernel.refusing = reason
 
-    def do_abandon(self, item: int) -> Any:
-        before = self.kernel.has_abandoned
-        self.kernel.abandon(item)
-        self.kernel.abandon("more")
-        assert self.kernel.has_abandoned
-        return before, self.kernel.take_abandoned(), self.kernel.take_abandoned(), self.kernel.has_abandoned
+    def do_defer(self, item: int) -> Any:
+        before = self.kernel.has_deferred
+        self.kernel.defer(item)
+        self.kernel.defer("more")
+        assert self.kernel.has_deferred
+        return before, self.kernel.take_deferred(), self.kernel.take_deferred(), self.kernel.has_deferred
 
     def do_reconfigure(self, settings: Settings) -> None:
         self.running.clear()  # tokens do not outlive their window

@@ -13,7 +13,12 @@ from recloser.kernel.python import Kernel as PythonKernel
 
 needs_compiled = pytest.mark.skipif(kernel_name() != "c", reason="the compiled kernel is not in use")
 
-_FORMS = {calls.Kind.FUNCTION: calls._function, calls.Kind.COROUTINE: calls._coroutine}
+_FORMS = {
+    calls.Kind.FUNCTION: calls._function,
+    calls.Kind.COROUTINE: calls._coroutine,
+    calls.Kind.GENERATOR: calls._generator,
+    calls.Kind.ASYNC_GENERATOR: calls._async_generator,
+}
 
 
 def python_breaker(name: str, settings: Settings, clock: Clock) -> CircuitBreaker:

@@ -73,7 +73,7 @@ def test_mode_never_drifts_back(
     mode: str,
     control: Control,
 ) -> None:
-    """C3: neither time, nor calls, nor an open period that was under way changes it."""
+    """Neither time, nor calls, nor an open period that was under way changes it."""
     held = before(breaker, clock)
     getattr(breaker, mode)("deploying")
     rejected = is_rejected(breaker)
@@ -127,7 +127,7 @@ def test_reason_must_be_words(breaker: CircuitBreaker, action: str, reason: Any)
 
 
 def test_forced_open_rejects_and_says_why(breaker: CircuitBreaker) -> None:
-    """A23: the reason tells it from a circuit that opened by itself."""
+    """The reason tells it from a circuit that opened by itself."""
     changes = listen(breaker, StateChanged)
     breaker.force_open("maintenance")
     with pytest.raises(CircuitOpenError) as caught:
@@ -178,7 +178,6 @@ def test_automatic_after_forced_closed_keeps_the_window(clock: FakeClock) -> Non
 
 
 def test_disabled_records_nothing_and_tells_nothing(breaker: CircuitBreaker) -> None:
-    """J7."""
     breaker.disable("rollout")
     seen = listen(breaker, CallFinished, CallRejected, StateChanged)
     before = breaker.stats()
@@ -193,7 +192,6 @@ def test_disabled_records_nothing_and_tells_nothing(breaker: CircuitBreaker) -> 
 
 
 async def test_disabled_records_nothing_and_tells_nothing_async(breaker: CircuitBreaker) -> None:
-    """J7."""
     breaker.disable("rollout")
     before = breaker.stats()
 
@@ -328,7 +326,7 @@ def test_reset_frees_the_probe_slot(breaker: CircuitBreaker, clock: FakeClock) -
 
 
 def test_breaker_starts_no_thread_and_no_timer(breaker: CircuitBreaker, clock: FakeClock) -> None:
-    """C3: nothing is there that could fire later or keep the process alive."""
+    """Nothing is there that could fire later or keep the process alive."""
     before = threading.active_count()
     reach_probing(breaker, clock)
     succeed(breaker)

@@ -20,7 +20,6 @@ from recloser.testing import FakeClock
 
 
 def test_new_threshold_counts_the_failures_there_are(breaker: CircuitBreaker) -> None:
-    """J8."""
     fail(breaker, 2)
     breaker.reconfigure(settings(failure_threshold=4))
     fail(breaker)
@@ -42,7 +41,7 @@ def test_lower_threshold_opens_at_the_next_call_not_before(breaker: CircuitBreak
 )
 @pytest.mark.parametrize("old", [CountWindow(100), TimeWindow(60, 10)])
 def test_window_is_kept(clock: FakeClock, old: CountWindow | TimeWindow, window: CountWindow | TimeWindow) -> None:
-    """J8: whatever its old and new shape."""
+    """Whatever its old and new shape."""
     breaker = CircuitBreaker("db", rates(window=old, minimum_calls=10), clock=clock)
     succeed(breaker, 6)
     fail(breaker, 3)

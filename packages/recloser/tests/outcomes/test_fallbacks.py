@@ -29,7 +29,6 @@ async def test_result_of_the_primary_is_returned_async(breaker: CircuitBreaker) 
 
 
 def test_rejected_call_is_replaced_and_the_primary_not_called(breaker: CircuitBreaker) -> None:
-    """D10."""
     trip(breaker)
     called: list[bool] = []
     assert breaker.call_with_fallback(lambda: called.append(True) or "primary", say) == "instead of CircuitOpenError"
@@ -40,7 +39,6 @@ def test_rejected_call_is_replaced_and_the_primary_not_called(breaker: CircuitBr
 async def test_rejected_call_is_replaced_and_the_primary_not_called_async(
     breaker: CircuitBreaker, fallback: object
 ) -> None:
-    """D10."""
     trip(breaker)
     called: list[bool] = []
 

@@ -30,7 +30,7 @@ def throttle(breaker: CircuitBreaker, retry_after: float | None) -> None:
 
 @pytest.mark.parametrize("retry_after", [0.5, 5, 120])
 def test_first_one_opens_the_circuit_for_the_time_asked(api: CircuitBreaker, retry_after: float) -> None:
-    """K7: Retry-After sets the open time."""
+    """Retry-After sets the open time."""
     changes = listen(api, StateChanged)
     throttle(api, retry_after)
     assert api.state is State.OPEN
@@ -39,8 +39,6 @@ def test_first_one_opens_the_circuit_for_the_time_asked(api: CircuitBreaker, ret
 
 
 async def test_first_one_opens_the_circuit_for_the_time_asked_async(api: CircuitBreaker) -> None:
-    """K7."""
-
     @api
     async def call() -> None:
         raise TooManyRequests(77)
@@ -51,14 +49,14 @@ async def test_first_one_opens_the_circuit_for_the_time_asked_async(api: Circuit
 
 
 def test_without_a_time_it_opens_for_the_usual_one(api: CircuitBreaker) -> None:
-    """BR-52: no header, default time."""
+    """No header, default time."""
     throttle(api, None)
     assert api.state is State.OPEN
     assert api.retry_after == 10
 
 
 def test_time_asked_for_is_capped(clock: FakeClock) -> None:
-    """BR-47: a day is too long."""
+    """A day is too long."""
     breaker = CircuitBreaker("api", settings(classify=classify, max_retry_after=3_600.0), clock=clock)
     throttle(breaker, 86_400)
     assert breaker.retry_after == 3_600
@@ -72,7 +70,7 @@ def test_negative_time_of_a_classifier_is_no_time(api: CircuitBreaker) -> None:
 
 @pytest.mark.parametrize(("second", "total"), [(5, 60), (60, 60), (120, 120), (86_400, 3_600)])
 def test_another_one_while_open_only_lengthens(api: CircuitBreaker, second: float, total: float) -> None:
-    """BR-47: open until +60 s; another 429 never shortens that."""
+    """Open until +60 s; another 429 never shortens that."""
     first, late = api.acquire(), api.acquire()
     first.throttled(60)
     late.throttled(second)

@@ -67,7 +67,7 @@ def test_attempt_survives_half_open_and_starts_anew_on_close(clock: FakeClock) -
 
 
 def test_dead_dependency_is_probed_once_per_open_time(clock: FakeClock) -> None:
-    """C13: down for an hour, doubling to at most 60 s with full jitter."""
+    """Down for an hour, doubling to at most 60 s with full jitter."""
     chance = random.Random(13)
     recovery = Exponential(max_open=60, jitter=1.0, random=chance.random)
     breaker = CircuitBreaker("db", settings(recovery=recovery), clock=clock)
@@ -219,7 +219,7 @@ def test_uncapped_growth_beyond_all_numbers_falls_back_to_the_base_time(
 
 
 def test_open_time_of_zero_means_the_next_call_probes(clock: FakeClock) -> None:
-    """C9: 0 is a value like another."""
+    """0 is a value like another."""
     breaker = CircuitBreaker("db", settings(open_for=0.0), clock=clock)
     changes = listen(breaker, StateChanged)
     trip(breaker)
@@ -237,7 +237,7 @@ def test_event_has_the_open_time_of_the_strategy(clock: FakeClock) -> None:
 
 
 def test_retry_after_is_what_remains(breaker: CircuitBreaker, clock: FakeClock) -> None:
-    """K6: not a constant."""
+    """Not a constant."""
     trip(breaker)
     rejections = listen(breaker, CallRejected)
     for remaining in (10, 7, 4, 1):

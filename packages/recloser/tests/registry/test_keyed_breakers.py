@@ -34,7 +34,7 @@ def test_breaker_is_named_after_collection_and_key(registry: Registry, hosts: Ke
 
 
 def test_query_of_a_key_is_part_of_it(hosts: KeyedBreakers) -> None:
-    """J3: what is a key is the caller's choice; no part is cut off."""
+    """What is a key is the caller's choice; no part is cut off."""
     assert hosts["/a?x=1"] is not hosts["/a?x=2"]
 
 
@@ -49,7 +49,6 @@ def test_least_recently_used_makes_room(registry: Registry, hosts: KeyedBreakers
 
 
 def test_open_breaker_is_never_evicted(hosts: KeyedBreakers) -> None:
-    """J2."""
     trip(hosts["a"])
     for number in range(20):
         succeed(hosts[number])
@@ -59,7 +58,6 @@ def test_open_breaker_is_never_evicted(hosts: KeyedBreakers) -> None:
 
 
 def test_half_open_breaker_is_never_evicted(hosts: KeyedBreakers, clock: FakeClock) -> None:
-    """J2."""
     reach_probing(hosts["a"], clock)
     probe = hosts["a"].acquire()
     for number in range(20):
@@ -72,7 +70,6 @@ def test_half_open_breaker_is_never_evicted(hosts: KeyedBreakers, clock: FakeClo
 
 
 def test_breaker_with_a_call_in_flight_is_never_evicted(hosts: KeyedBreakers) -> None:
-    """J2."""
     permit = hosts["a"].acquire()
     for number in range(20):
         succeed(hosts[number])
@@ -82,7 +79,6 @@ def test_breaker_with_a_call_in_flight_is_never_evicted(hosts: KeyedBreakers) ->
 
 @pytest.mark.parametrize("mode", ["force_open", "force_closed", "disable", "observe_only"])
 def test_breaker_under_an_operator_s_control_is_never_evicted(hosts: KeyedBreakers, mode: str) -> None:
-    """J2."""
     getattr(hosts["a"], mode)("incident 7")
     for number in range(20):
         succeed(hosts[number])
@@ -90,7 +86,6 @@ def test_breaker_under_an_operator_s_control_is_never_evicted(hosts: KeyedBreake
 
 
 def test_breaker_with_failures_goes_only_when_no_other_can(hosts: KeyedBreakers) -> None:
-    """J2."""
     fail(hosts["a"], 2)
     for number in range(20):
         succeed(hosts[number])
@@ -111,7 +106,6 @@ def test_bound_is_exceeded_rather_than_forgetting_an_open_one(hosts: KeyedBreake
 
 
 def test_breaker_that_is_not_used_is_retired(registry: Registry, clock: FakeClock) -> None:
-    """J1."""
     hosts = registry.keyed("host", retire_after=60)
     succeed(hosts["a"])
     fail(hosts["b"])
@@ -125,7 +119,6 @@ def test_breaker_that_is_not_used_is_retired(registry: Registry, clock: FakeCloc
 
 
 def test_open_breaker_is_retired_only_after_its_open_time(registry: Registry, clock: FakeClock) -> None:
-    """J1, J2."""
     hosts = registry.keyed("host", settings(open_for=100), retire_after=60)
     trip(hosts["a"])
     clock.advance(99)

@@ -31,14 +31,13 @@ def registry(clock: FakeClock) -> Registry:
 
 
 def test_name_is_asked_for_twice_and_is_one_breaker(registry: Registry) -> None:
-    """J5."""
     breaker = registry.get_or_create("db")
     assert registry.get_or_create("db") is registry["db"] is registry.get("db") is breaker
     assert len(registry) == 1
 
 
 def test_a_hundred_names_are_a_hundred_breakers(registry: Registry) -> None:
-    """J5: nothing is overwritten in silence."""
+    """Nothing is overwritten in silence."""
     breakers = [registry.get_or_create(f"db-{number}") for number in range(100)]
     assert len(set(map(id, breakers))) == len(registry) == 100
     assert list(registry) == breakers
@@ -54,7 +53,6 @@ def test_same_name_with_the_same_settings_is_the_same_breaker(registry: Registry
 
 
 def test_same_name_with_other_settings_is_refused(registry: Registry) -> None:
-    """J5."""
     registry.get_or_create("db", settings(open_for=5))
     with pytest.raises(DuplicateBreakerError, match="'db' exists with other settings"):
         registry.get_or_create("db", settings(open_for=6))
@@ -153,7 +151,7 @@ def test_listener_hears_present_and_future_breakers(registry: Registry) -> None:
 
 
 def test_breaker_in_the_place_of_another_is_heard_too(registry: Registry, clock: FakeClock) -> None:
-    """J4: events are not lost when one breaker replaces another."""
+    """Events are not lost when one breaker replaces another."""
     heard: list[Event] = []
     registry.add_listener(heard.append, (StateChanged,))
     registry.get_or_create("db")
@@ -163,7 +161,7 @@ def test_breaker_in_the_place_of_another_is_heard_too(registry: Registry, clock:
 
 
 def test_listener_is_given_to_a_breaker_once(registry: Registry, clock: FakeClock) -> None:
-    """K5: no event twice."""
+    """No event twice."""
     heard: list[Event] = []
     registry.add_listener(heard.append, (CallFinished,))
     breaker = registry.add(CircuitBreaker("db", settings(), clock=clock))
@@ -174,7 +172,7 @@ def test_listener_is_given_to_a_breaker_once(registry: Registry, clock: FakeCloc
 
 
 def test_listener_does_not_keep_removed_breakers_alive(registry: Registry) -> None:
-    """J1: whatever comes and goes leaves nothing behind."""
+    """Whatever comes and goes leaves nothing behind."""
     registry.add_listener(lambda event: None)
     gone = []
     for number in range(10):

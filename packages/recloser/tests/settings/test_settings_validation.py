@@ -52,7 +52,7 @@ INVALID: dict[str, list[Any]] = {
     [pytest.param(field, value, id=f"{field}={shown(value)}") for field, values in INVALID.items() for value in values],
 )
 def test_impossible_value_is_refused(field: str, value: Any) -> None:
-    """C9: never silently replaced."""
+    """Never silently replaced."""
     with pytest.raises(SettingsError) as caught:
         Settings(**{field: value})
     assert caught.value.field == field
@@ -84,7 +84,7 @@ def test_impossible_window_duration_is_refused(duration: Any) -> None:
 
 
 def test_window_of_one_bucket_is_refused() -> None:
-    """C5: it would be emptied at a fixed boundary."""
+    """It would be emptied at a fixed boundary."""
     with pytest.raises(SettingsError, match="2 or more"):
         TimeWindow(60, 1)
 

@@ -41,7 +41,7 @@ def test_open_breaker_comes_back_open_for_the_time_that_remains(breaker: Circuit
 
 
 def test_open_time_that_passed_meanwhile_is_not_waited_again(breaker: CircuitBreaker, clock: FakeClock) -> None:
-    """J6: the first call is a probe."""
+    """The first call is a probe."""
     trip(breaker)
     restored = restart(breaker, clock, down_for=3_600)
     assert restored.retry_after == 0

@@ -46,7 +46,7 @@ async def test_permit_is_held_until_the_end(breaker: CircuitBreaker) -> None:
 
 
 async def test_error_in_the_middle_is_a_failure(breaker: CircuitBreaker) -> None:
-    """BR-48: abort after two items."""
+    """Abort after two items."""
     stream = breaker(breaks)()
     assert [await anext(stream), await anext(stream)] == [1, 2]
     with pytest.raises(Boom, match="in the middle"):
@@ -56,8 +56,6 @@ async def test_error_in_the_middle_is_a_failure(breaker: CircuitBreaker) -> None
 
 
 async def test_error_before_the_first_item_is_a_failure(breaker: CircuitBreaker) -> None:
-    """BR-48."""
-
     @breaker
     async def refuses() -> AsyncIterator[int]:
         raise Boom("529")
@@ -69,7 +67,7 @@ async def test_error_before_the_first_item_is_a_failure(breaker: CircuitBreaker)
 
 
 async def test_early_close_is_ignored(breaker: CircuitBreaker) -> None:
-    """BR-48: the consumer had enough."""
+    """The consumer had enough."""
     async with aclosing(breaker(numbers)()) as stream:
         await anext(stream)
     assert breaker.stats().calls["ignored"] == 1
@@ -109,7 +107,7 @@ async def test_stream_that_was_never_started_is_no_call(breaker: CircuitBreaker)
 
 
 async def test_latency_is_the_time_to_the_first_item(breaker: CircuitBreaker, clock: FakeClock) -> None:
-    """BR-49: a stream that goes on for an hour is not slow."""
+    """A stream that goes on for an hour is not slow."""
     breaker.reconfigure(settings(slow_call_duration=1.0))
     finished = listen(breaker, CallFinished)
 
@@ -187,7 +185,6 @@ async def test_probe_slot_is_held_while_it_streams(breaker: CircuitBreaker, cloc
 
 
 async def test_dropped_probe_stream_gives_its_slot_back(breaker: CircuitBreaker, clock: FakeClock) -> None:
-    """BR-41."""
     reach_probing(breaker, clock)
     stream = breaker(numbers)()
     await anext(stream)

@@ -37,7 +37,7 @@ def test_permit_is_held_until_the_end(breaker: CircuitBreaker) -> None:
 
 
 def test_error_in_the_middle_is_a_failure(breaker: CircuitBreaker) -> None:
-    """BR-48: abort after two items."""
+    """Abort after two items."""
     stream = breaker(breaks)()
     assert [next(stream), next(stream)] == [1, 2]
     with pytest.raises(Boom, match="in the middle"):
@@ -47,8 +47,6 @@ def test_error_in_the_middle_is_a_failure(breaker: CircuitBreaker) -> None:
 
 
 def test_error_before_the_first_item_is_a_failure(breaker: CircuitBreaker) -> None:
-    """BR-48."""
-
     @breaker
     def refuses() -> Iterator[int]:
         raise Boom("529")
@@ -60,7 +58,7 @@ def test_error_before_the_first_item_is_a_failure(breaker: CircuitBreaker) -> No
 
 
 def test_early_close_is_ignored(breaker: CircuitBreaker) -> None:
-    """BR-48: the consumer had enough."""
+    """The consumer had enough."""
     with closing(breaker(numbers)()) as stream:  # type: ignore[type-var]
         next(stream)
     assert breaker.stats().calls["ignored"] == 1
@@ -99,7 +97,7 @@ def test_stream_that_was_never_started_is_no_call(breaker: CircuitBreaker) -> No
 
 
 def test_latency_is_the_time_to_the_first_item(breaker: CircuitBreaker, clock: FakeClock) -> None:
-    """BR-49: a stream that goes on for an hour is not slow."""
+    """A stream that goes on for an hour is not slow."""
     breaker.reconfigure(settings(slow_call_duration=1.0))
     finished = listen(breaker, CallFinished)
 
@@ -202,7 +200,6 @@ def test_probe_slot_is_held_while_it_streams(breaker: CircuitBreaker, clock: Fak
 
 
 def test_dropped_probe_stream_gives_its_slot_back(breaker: CircuitBreaker, clock: FakeClock) -> None:
-    """BR-41."""
     reach_probing(breaker, clock)
     stream = breaker(numbers)()
     next(stream)

@@ -102,7 +102,6 @@ both = pytest.mark.parametrize(
 
 @both
 async def test_chunks_pass_through_unchanged(breaker: CircuitBreaker, read: Read, stream: type[Stream]) -> None:
-    """E2."""
     chunks = ["a", "", ERROR, "b"]
     seen = await read(breaker.acquire(), stream(*chunks), terminal=is_terminal, failure=is_error)
     assert seen == chunks
@@ -128,7 +127,7 @@ async def test_terminal_marker_and_error_chunk_decide(
     outcome: Outcome,
     says: str | None,
 ) -> None:
-    """E2, BR-48: a 200 that carries an error, or ends before its end, failed."""
+    """A 200 that carries an error, or ends before its end, failed."""
     permit = breaker.acquire()
     await read(permit, stream(*chunks), terminal=is_terminal, failure=is_error)
     assert permit.settled
@@ -147,7 +146,7 @@ async def test_without_predicates_the_end_is_a_success(
 
 @both
 async def test_error_in_the_stream_is_classified(clock: FakeClock, read: Read, stream: type[Stream]) -> None:
-    """BR-48: abort after two chunks."""
+    """Abort after two chunks."""
     breaker = CircuitBreaker("llm", settings(ignore=KeyError), clock=clock)
     for error in (Boom("reset by peer"), KeyError("ours")):
         with pytest.raises(type(error)) as caught:
@@ -162,7 +161,7 @@ async def test_error_in_the_stream_is_classified(clock: FakeClock, read: Read, s
 async def test_error_before_the_first_chunk_is_a_failure(
     breaker: CircuitBreaker, read: Read, stream: type[Stream]
 ) -> None:
-    """BR-48: 529 before the first byte."""
+    """529 before the first byte."""
     with pytest.raises(Boom):
         await read(breaker.acquire(), stream(Boom("529")))
     assert breaker.stats().failed == 1
@@ -170,7 +169,7 @@ async def test_error_before_the_first_chunk_is_a_failure(
 
 @both
 async def test_early_close_is_ignored(breaker: CircuitBreaker, read: Read, stream: type[Stream]) -> None:
-    """BR-48: the consumer closes early."""
+    """The consumer closes early."""
     assert await read(breaker.acquire(), stream(TEXT, TEXT, DONE), 1, terminal=is_terminal) == [TEXT]
     assert breaker.stats().calls["ignored"] == 1
 
@@ -189,7 +188,7 @@ async def test_error_after_the_terminal_marker_leaves_the_success(
 async def test_close_after_the_terminal_marker_is_a_success(
     breaker: CircuitBreaker, read: Read, stream: type[Stream]
 ) -> None:
-    """BR-48: clean at the marker, though nobody waited for the end of the connection."""
+    """Clean at the marker, though nobody waited for the end of the connection."""
     await read(breaker.acquire(), stream(TEXT, DONE, "trailer"), 2, terminal=is_terminal)
     assert breaker.stats().successful == 1
 
@@ -246,7 +245,6 @@ async def test_broken_predicate_is_a_failure_and_disturbs_nobody(
 async def test_latency_is_the_time_to_the_first_chunk(
     breaker: CircuitBreaker, clock: FakeClock, read: Read, stream: type[Stream]
 ) -> None:
-    """BR-49."""
     breaker.reconfigure(settings(slow_call_duration=10.0))
     finished = listen(breaker, CallFinished)
 
@@ -285,7 +283,7 @@ async def test_dropped_async_stream_is_ignored(breaker: CircuitBreaker) -> None:
 
 
 def test_error_that_the_consumer_raises_is_not_the_stream_s(breaker: CircuitBreaker) -> None:
-    """D2: the consumer's own trouble says nothing about the dependency."""
+    """The consumer's own trouble says nothing about the dependency."""
 
     def consume() -> None:
         for _ in breaker.acquire().guard_stream(Stream(TEXT, TEXT)):

@@ -1,12 +1,14 @@
 """Events as records of the standard library's logging."""
 
+import dataclasses
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from packages.recloser.tests.support import fail, is_rejected, settings, succeed, trip
 
+import recloser
 from recloser import CircuitBreaker, Registry
 from recloser.telemetry.logging import log_events
 from recloser.testing import FakeClock
@@ -143,3 +145,54 @@ def test_it_can_be_stopped(registry: Registry, records: Records) -> None:
     stop()
     trip(db)
     assert records.seen == []
+
+
+def test_message_is_one_line_whatever_the_failure_says(registry: Registry, records: Records) -> None:
+    log_events(registry)
+    db = registry.get_or_create("db", settings(failure_threshold=1))
+    db.acquire().failure(ConnectionError("refused\nINFO all is well"))
+    db.reset("done\r\nERROR not at all")
+    assert records.lines == [
+        "WARNING circuit 'db' opened for 10 s: consecutive_failures (ConnectionError: refused INFO all is well)",
+        "INFO circuit 'db' was reset: done ERROR not at all",
+        "INFO circuit 'db' is closed: operator",
+    ]
+    assert records.seen[0]["detail"] == "ConnectionError: refused\nINFO all is well"
+
+
+EVENTS = [
+    recloser.StateChanged(
+        breaker="db", time=0, from_state=recloser.State.CLOSED, to_state=recloser.State.OPEN, reason="x"
+    ),
+    recloser.ControlChanged(
+        breaker="db", time=0, from_control=recloser.Control.AUTOMATIC, to_control=recloser.Control.DISABLED, reason="x"
+    ),
+    recloser.BreakerReset(breaker="db", time=0, reason="x"),
+    recloser.CallRejected(breaker="db", time=0, reason="open", retry_after=1.0),
+    recloser.CallFinished(breaker="db", time=0, outcome=recloser.Outcome.SUCCESS, duration=0.1, late=False),
+]
+
+
+def test_every_kind_of_event_has_its_own_attributes(records: Records) -> None:
+    """And none that `logging` keeps for itself, which it refuses."""
+    source = Source()
+    log_events(source, rejections=True, calls=True)
+    for event in EVENTS:
+        source.listener(event)
+    for event, record in zip(EVENTS, records.seen, strict=True):
+        members = {field.name for field in dataclasses.fields(event)} - {"time"}
+        assert set(record) == members | {"level", "message", "event"}
+    assert {type(event).__name__ for event in EVENTS} == {kind.__name__ for kind in recloser.Event.__subclasses__()}
+
+
+class Source:
+    """Hands a listener its events."""
+
+    def __init__(self) -> None:
+        self.listener: Callable[[recloser.Event], object] = print
+
+    def add_listener(
+        self, listener: Callable[[recloser.Event], object], kinds: tuple[type[recloser.Event], ...]
+    ) -> Callable[[], None]:
+        self.listener = listener
+        return lambda: None

@@ -115,6 +115,57 @@ def test_gauges(registry: Registry, metrics: Metrics, clock: FakeClock) -> None:
     assert metrics.points("retry_after") == {}
 
 
+def test_time_in_each_state_is_counted(registry: Registry, metrics: Metrics, clock: FakeClock) -> None:
+    observe(registry, metrics.provider)
+    db = registry.get_or_create("db")
+    clock.advance(5)
+    trip(db)
+    clock.advance(3)
+    shown = {dict(key)["state"]: value for key, value in metrics.points("state_time").items()}
+    assert shown == {"closed": 5, "open": 3, "half_open": 0}
+
+
+def test_control_in_force_is_one(registry: Registry, metrics: Metrics) -> None:
+    observe(registry, metrics.provider)
+    registry.get_or_create("db").disable("migration")
+    shown = {dict(key)["control"]: value for key, value in metrics.points("control").items()}
+    assert {control for control, value in shown.items() if value} == {"disabled"}
+    assert len(shown) == 5
+
+
+def test_probes_window_and_failures_in_a_row(registry: Registry, metrics: Metrics, clock: FakeClock) -> None:
+    observe(registry, metrics.provider)
+    db = registry.get_or_create("db")
+    succeed(db)
+    fail(db, 2)
+    assert metrics.value("window_calls", breaker="db") == 3
+    assert metrics.value("consecutive_failures", breaker="db") == 2
+    fail(db)
+    clock.advance(10)
+    probe = db.acquire()
+    assert metrics.value("probes_in_flight", breaker="db") == 1
+    probe.success()
+    assert metrics.value("probes_in_flight", breaker="db") == 0
+
+
+def test_what_shadow_mode_would_have_rejected(registry: Registry, metrics: Metrics) -> None:
+    observe(registry, metrics.provider)
+    db = registry.get_or_create("db")
+    db.observe_only("trying it out")
+    trip(db)
+    succeed(db, 2)
+    assert metrics.value("observed_rejections", breaker="db") == 2
+
+
+def test_calls_of_evicted_breakers_stay_in_the_sum(registry: Registry, metrics: Metrics) -> None:
+    observe(registry, metrics.provider)
+    hosts = registry.keyed("host", max_breakers=1)
+    succeed(hosts["a"], 2)
+    succeed(hosts["b"])
+    assert metrics.value("evictions", collection="host") == 1
+    assert metrics.value("evicted_calls", collection="host", status="success") == 2
+
+
 def test_forgotten_breaker_leaves_no_points(registry: Registry, metrics: Metrics) -> None:
     observe(registry, metrics.provider)
     succeed(registry.get_or_create("db"))
@@ -125,7 +176,6 @@ def test_forgotten_breaker_leaves_no_points(registry: Registry, metrics: Metrics
 
 
 def test_collection_changes_nothing(registry: Registry, metrics: Metrics, clock: FakeClock) -> None:
-    """A15."""
     observe(registry, metrics.provider)
     db = registry.get_or_create("db")
     trip(db)
@@ -185,10 +235,26 @@ def test_span_tells_of_opening_and_rejection(registry: Registry, spans: Spans) -
         "reason": "consecutive_failures",
         "detail": "Boom: down",
         "open_for": 10.0,
+        "attempt": 1,
     }
     assert spans.events() == [
         ("opens", "circuit_breaker.state_changed", opened),
         ("rejected", "circuit_breaker.rejected", REJECTED),
+    ]
+
+
+def test_span_tells_of_what_an_operator_does(registry: Registry, spans: Spans) -> None:
+    trace_events(registry)
+    db = registry.get_or_create("db")
+    with spans.tracer.start_as_current_span("operate"):
+        db.disable("migration")
+        db.reset("done")
+    changed = {"breaker": "db", "from_control": "automatic", "to_control": "disabled", "reason": "migration"}
+    back = {"breaker": "db", "from_control": "disabled", "to_control": "automatic", "reason": "done"}
+    assert spans.events() == [
+        ("operate", "circuit_breaker.control_changed", changed),
+        ("operate", "circuit_breaker.control_changed", back),
+        ("operate", "circuit_breaker.reset", {"breaker": "db", "reason": "done"}),
     ]
 
 

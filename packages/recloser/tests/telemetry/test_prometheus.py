@@ -1,9 +1,8 @@
 """The Prometheus collector, read back by Prometheus' own parser of its text format."""
 
-from collections.abc import Iterator
-
 import pytest
 from packages.recloser.tests.support import fail, is_rejected, settings, succeed, trip
+from packages.recloser.tests.telemetry.scraping import labels_of, scrape, value
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
@@ -27,27 +26,6 @@ def prometheus(registry: Registry) -> CollectorRegistry:
     joined = CollectorRegistry()
     BreakerCollector(registry, register=joined)
     return joined
-
-
-Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
-
-
-def scrape(prometheus: CollectorRegistry) -> Samples:
-    """Each sample's value by its name and labels."""
-    families = parse(generate_latest(prometheus).decode())
-    return {
-        (sample.name, frozenset(sample.labels.items())): sample.value
-        for family in families
-        for sample in family.samples
-    }
-
-
-def value(samples: Samples, metric: str, /, **labels: str) -> float:
-    return samples[f"recloser_circuit_breaker_{metric}", frozenset(labels.items())]
-
-
-def labels_of(samples: Samples, metric: str) -> Iterator[dict[str, str]]:
-    return (dict(labels) for sample, labels in samples if sample == f"recloser_circuit_breaker_{metric}")
 
 
 def test_state_is_a_number(registry: Registry, prometheus: CollectorRegistry, clock: FakeClock) -> None:
@@ -178,7 +156,6 @@ def test_forgotten_breaker_leaves_no_series(registry: Registry, prometheus: Coll
 
 
 def test_breaker_in_the_place_of_another_is_seen(registry: Registry, prometheus: CollectorRegistry) -> None:
-    """J4."""
     registry.get_or_create("db")
     registry.remove("db")
     succeed(registry.get_or_create("db"), 2)
@@ -189,7 +166,9 @@ def test_prefix_is_the_user_s(registry: Registry) -> None:
     joined = CollectorRegistry()
     BreakerCollector(registry, "llm_incident_manager_", register=joined)
     registry.get_or_create("db")
-    assert {name for name, _ in scrape(joined)} == {
+    names = {name for name, _ in scrape(joined)}
+    assert all(name.startswith("llm_incident_manager_circuit_breaker_") for name in names)
+    assert names >= {
         "llm_incident_manager_circuit_breaker_state",
         "llm_incident_manager_circuit_breaker_calls_total",
         "llm_incident_manager_circuit_breaker_successful_calls_total",
@@ -235,7 +214,6 @@ def test_help_is_given_for_every_metric(registry: Registry, prometheus: Collecto
 
 
 def test_scrape_changes_nothing(registry: Registry, prometheus: CollectorRegistry, clock: FakeClock) -> None:
-    """A15."""
     db = registry.get_or_create("db")
     trip(db)
     clock.advance(10)

@@ -5,7 +5,7 @@ import json
 import math
 
 import pytest
-from packages.recloser.tests.support import fail, is_rejected, reach_probing, settings, succeed, trip
+from packages.recloser.tests.support import fail, is_rejected, listen, reach_probing, settings, succeed, trip
 
 from recloser import CircuitBreaker, State
 from recloser.testing import FakeClock
@@ -112,3 +112,44 @@ def test_in_flight_goes_up_and_down(breaker: CircuitBreaker) -> None:
     breaker.call(nested, 3)
     assert seen == [1, 2, 3, 4]
     assert breaker.stats().in_flight == 0
+
+
+def test_deadline_of_an_open_circuit(breaker: CircuitBreaker, clock: FakeClock) -> None:
+    assert breaker.stats().open_until is None
+    trip(breaker)
+    deadline = datetime.datetime(2026, 1, 1, 0, 0, 10, tzinfo=datetime.UTC)
+    assert breaker.stats().open_until == deadline
+    clock.advance(30)
+    assert breaker.stats().open_until == deadline
+    breaker.force_open("maintenance")
+    assert breaker.stats().open_until is None
+
+
+def test_time_in_states_is_in_the_json(breaker: CircuitBreaker, clock: FakeClock) -> None:
+    clock.advance(5)
+    trip(breaker)
+    clock.advance(2)
+    read = json.loads(json.dumps(breaker.stats().to_dict(), allow_nan=False))
+    assert read["state_seconds"] == {"closed": 5, "open": 2, "half_open": 0}
+    assert read["open_until"] == "2026-01-01T00:00:15+00:00"
+
+
+def test_probes_are_calls_in_flight(breaker: CircuitBreaker, clock: FakeClock) -> None:
+    reach_probing(breaker, clock)
+    probe = breaker.acquire()
+    stats = breaker.stats()
+    assert (stats.in_flight, stats.probes_in_flight) == (1, 1)
+    probe.success()
+    assert breaker.stats().probes_in_flight == 0
+
+
+def test_counts_alone_do_nothing_that_is_due(breaker: CircuitBreaker, clock: FakeClock) -> None:
+    reach_probing(breaker, clock)
+    probe = breaker.acquire()
+    clock.advance(1_000)
+    seen = listen(breaker)
+    assert breaker.call_counts["failure"] == 3
+    assert breaker.call_counts["expired"] == 0
+    assert seen == []
+    assert breaker.stats().calls["expired"] == 1
+    probe.ignore()

@@ -61,7 +61,7 @@ def test_threshold_is_the_one_of_the_settings(clock: FakeClock, threshold: int) 
 
 
 def test_unreachable_host_counts(clock: FakeClock) -> None:
-    """BR-46: a refused connection is a failure."""
+    """A refused connection is a failure."""
     breaker = CircuitBreaker("db", settings(), clock=clock)
     fail(breaker, 3, ConnectionRefusedError)
     assert breaker.state is State.OPEN

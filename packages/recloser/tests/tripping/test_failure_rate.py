@@ -69,7 +69,7 @@ def test_time_window_forgets_what_is_older(clock: FakeClock) -> None:
 
 
 def test_time_window_looks_back_over_any_boundary(clock: FakeClock) -> None:
-    """C5: failures on both sides of a multiple of the duration are seen together."""
+    """Failures on both sides of a multiple of the duration are seen together."""
     breaker = CircuitBreaker("db", rates(window=TimeWindow(10, 10), minimum_calls=4), clock=clock)
     clock.advance(9)
     fail(breaker, 2)
@@ -79,7 +79,7 @@ def test_time_window_looks_back_over_any_boundary(clock: FakeClock) -> None:
 
 
 def test_burst_after_a_boundary_is_seen_against_all_calls(clock: FakeClock) -> None:
-    """C5: 900 failures of 10 000 calls are 9 %, wherever they fall."""
+    """900 failures of 10 000 calls are 9 %, wherever they fall."""
     breaker = CircuitBreaker("db", rates(window=TimeWindow(10, 10), minimum_calls=100), clock=clock)
     for _ in range(90):
         succeed(breaker, 101)
@@ -94,7 +94,7 @@ def test_burst_after_a_boundary_is_seen_against_all_calls(clock: FakeClock) -> N
 
 
 def test_rejections_never_enter_the_window(clock: FakeClock) -> None:
-    """C7: 20 rejections and then 10 failures of 10 are 100 %."""
+    """20 rejections and then 10 failures of 10 are 100 %."""
     breaker = CircuitBreaker("db", rates(window=TimeWindow(100, 10), minimum_calls=10), clock=clock)
     fail(breaker, 10)
     assert sum(is_rejected(breaker) for _ in range(20)) == 20

@@ -11,7 +11,7 @@ from recloser.testing import FakeClock
 
 
 def test_late_success_does_not_close_an_open_circuit(breaker: CircuitBreaker) -> None:
-    """B2: a success that started before the circuit opened says nothing about now."""
+    """A success that started before the circuit opened says nothing about now."""
     permit = breaker.acquire()
     trip(breaker)
     assert permit.success()
@@ -20,7 +20,6 @@ def test_late_success_does_not_close_an_open_circuit(breaker: CircuitBreaker) ->
 
 
 async def test_late_success_does_not_close_an_open_circuit_async(breaker: CircuitBreaker) -> None:
-    """B2, A1 (2)."""
     gate = asyncio.Event()
     started = asyncio.Event()
 
@@ -39,7 +38,7 @@ async def test_late_success_does_not_close_an_open_circuit_async(breaker: Circui
 
 
 def test_late_success_of_a_thread_does_not_close_an_open_circuit(breaker: CircuitBreaker) -> None:
-    """B2, with a thread."""
+    """With a thread."""
     gate, started = threading.Event(), threading.Event()
 
     def slow() -> None:
@@ -59,7 +58,7 @@ def test_late_success_of_a_thread_does_not_close_an_open_circuit(breaker: Circui
 def test_straggler_failures_restart_no_timer_and_make_no_second_event(
     breaker: CircuitBreaker, clock: FakeClock
 ) -> None:
-    """B1: five calls that fail after the circuit opened."""
+    """Five calls that fail after the circuit opened."""
     changes = listen(breaker, StateChanged)
     permits = [breaker.acquire() for _ in range(5)]
     trip(breaker)
@@ -84,7 +83,7 @@ def test_late_failure_does_not_open_a_circuit_that_has_closed_again(clock: FakeC
 
 @pytest.mark.parametrize("word", ["success", "failure", "ignore"])
 def test_late_result_leaves_a_half_open_circuit_as_it_is(breaker: CircuitBreaker, clock: FakeClock, word: str) -> None:
-    """BR-42, B1: neither the state nor the probe's slot changes."""
+    """Neither the state nor the probe's slot changes."""
     late = breaker.acquire()
     reach_probing(breaker, clock)
     probe = breaker.acquire()
@@ -97,7 +96,7 @@ def test_late_result_leaves_a_half_open_circuit_as_it_is(breaker: CircuitBreaker
 
 @pytest.mark.parametrize("word", ["success", "ignore"])
 def test_late_result_does_not_probe_when_nobody_does(breaker: CircuitBreaker, clock: FakeClock, word: str) -> None:
-    """B6: the open time is over, and only a probe may close the circuit."""
+    """The open time is over, and only a probe may close the circuit."""
     late = breaker.acquire()
     reach_probing(breaker, clock)
     getattr(late, word)()
@@ -105,7 +104,6 @@ def test_late_result_does_not_probe_when_nobody_does(breaker: CircuitBreaker, cl
 
 
 def test_probe_of_one_opening_does_not_close_the_next(clock: FakeClock) -> None:
-    """B4."""
     breaker = CircuitBreaker("db", settings(half_open_max_calls=2), clock=clock)
     reach_probing(breaker, clock)
     old, other = breaker.acquire(), breaker.acquire()

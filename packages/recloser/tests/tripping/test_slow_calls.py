@@ -141,7 +141,7 @@ def impatient(clock: FakeClock) -> CircuitBreaker:
 
 
 def test_hung_calls_open_it_before_they_return(impatient: CircuitBreaker, clock: FakeClock) -> None:
-    """F2: none has finished, and the next call is rejected."""
+    """None has finished, and the next call is rejected."""
     changes = listen(impatient, StateChanged)
     permits = [impatient.acquire() for _ in range(10)]
     clock.advance(0.999)
@@ -158,7 +158,7 @@ def test_hung_calls_open_it_before_they_return(impatient: CircuitBreaker, clock:
 
 
 async def test_hung_calls_open_it_before_they_return_async(impatient: CircuitBreaker, clock: FakeClock) -> None:
-    """F2, with tasks."""
+    """With tasks."""
     gate, all_running = asyncio.Event(), asyncio.Barrier(11)
 
     async def hang() -> None:
@@ -233,7 +233,7 @@ def test_failure_of_a_slow_call_whose_bucket_has_gone_changes_no_rate(
 
 
 def test_stream_with_a_prompt_first_item_is_not_slow_while_it_runs(impatient: CircuitBreaker, clock: FakeClock) -> None:
-    """BR-49: the time to the first item is the measure."""
+    """The time to the first item is the measure."""
     permit = impatient.acquire()
     clock.advance(0.2)
     permit.mark_first_item()

@@ -5,18 +5,21 @@ A line with `# type: ignore[...]` is one that must be refused: a checker that ac
 
 import functools
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from datetime import datetime
 from typing import Any, assert_type
 
 import httpx
 import openai
 
 from recloser import (
+    BUCKET_BOUNDS,
     CallFinished,
     CircuitBreaker,
     CircuitOpenError,
     Clock,
     CountWindow,
     Event,
+    Evictions,
     Exponential,
     Group,
     KeyedBreakers,
@@ -38,6 +41,7 @@ from recloser import (
 )
 from recloser.integrations.httpx import protect as protect_httpx
 from recloser.integrations.openai import protect as protect_openai
+from recloser.telemetry import STATE_VALUES
 from recloser.testing import FakeClock
 
 breaker = CircuitBreaker("db", presets.http_api(open_for=5), clock=FakeClock())
@@ -337,6 +341,13 @@ assert_type(registry.get_or_create("db", settings), CircuitBreaker)
 assert_type(registry.group("payments", open_for=5), Group)
 assert_type(registry.keyed("host", max_breakers=10), KeyedBreakers)
 assert_type(registry.keyed("host")["a"], CircuitBreaker)
+assert_type(registry.keyed("host").evictions, Evictions)
+assert_type(registry.keyed_collections(), list[KeyedBreakers])
+assert_type(breaker.call_counts, dict[str, int])
+assert_type(breaker.stats().state_seconds, dict[State, float])
+assert_type(breaker.stats().open_until, datetime | None)
+assert_type(BUCKET_BOUNDS[0], float)
+assert_type(STATE_VALUES[breaker.state], int)
 assert_type(registry.select("pay-*"), Selection)
 assert_type(registry.select().force_open("fraud"), list[str])
 assert_type([each for each in registry], list[CircuitBreaker])  # noqa: C416 - the type of iteration is what we look at

@@ -1,10 +1,13 @@
 """The integrations as users write them down. Never run: it must type-check."""
 
-from typing import Any, assert_type
+from typing import Any, Unpack, assert_type
 
 import fastapi
 import flask
+import grpc
+import httpx
 import litestar
+import openai
 import psycopg
 import redis
 import redis.asyncio
@@ -17,13 +20,19 @@ from starlette.applications import Starlette
 
 from recloser import CircuitBreaker, CircuitOpenError, Registry
 from recloser.integrations import asgi, sqlalchemy, wsgi
+from recloser.integrations import grpc as grpc_integration
+from recloser.integrations import httpx as httpx_integration
+from recloser.integrations import openai as openai_integration
 from recloser.integrations import psycopg as psycopg_integration
 from recloser.integrations import redis as redis_integration
 from recloser.integrations import valkey as valkey_integration
+from recloser.integrations.options import LlmOptions, Options
 from recloser.integrations.stamina import unless_open
 from recloser.integrations.starlette import circuit_open_handler
 from recloser.integrations.tenacity import retry_unless_open, wait_retry_after
 from recloser.telemetry.logging import log_events
+from recloser.telemetry.multiprocess import Workers
+from recloser.telemetry.prometheus import BreakerCollector
 
 breaker = CircuitBreaker("db")
 
@@ -49,6 +58,26 @@ def data(engine: Engine, async_engine: AsyncEngine) -> None:
     print(redis_client, redis_async, valkey_client)
 
 
+def partner(**options: Unpack[Options[Any]]) -> httpx.Client:
+    return httpx_integration.protect(httpx.Client(), **options)
+
+
+def model(**options: Unpack[LlmOptions]) -> openai.OpenAI:
+    return openai_integration.protect(openai.OpenAI(), **options)
+
+
+def shop(target: str, **options: Unpack[Options[grpc_integration.Rpc]]) -> grpc.Channel:
+    async_interceptors = grpc_integration.aio_interceptors(target, **options)
+    print(grpc.aio.insecure_channel(target, interceptors=async_interceptors))
+    return grpc_integration.protect(grpc.insecure_channel(target), target, patience=2, **options)
+
+
+partner(name="partner", max_breakers=10)
+partner(nam="partner")  # type: ignore[call-arg]
+model(count_retries=False, breaker=breaker)
+shop("shop:443", key=lambda rpc: rpc.service)
+
+
 @stamina.retry(on=unless_open((OSError, KeyError), longest=5))
 @breaker
 def by_stamina(number: int) -> str:
@@ -64,3 +93,7 @@ assert_type(by_stamina(1), str)
 assert_type(by_tenacity(1), str)
 log_events(breaker, rejections=True)
 log_events(Registry())
+
+BreakerCollector(Registry(), "myapp_", register=None, thresholds=False)
+BreakerCollector(Workers(Registry(), "breakers", interval=2.0), register=None)
+BreakerCollector({})  # type: ignore[arg-type]

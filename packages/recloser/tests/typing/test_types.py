@@ -27,7 +27,7 @@ def cache(request: pytest.FixtureRequest) -> Path:
 
 
 def test_public_types_are_what_users_rely_on(cache: Path) -> None:
-    """K9: fallbacks and errors included."""
+    """Fallbacks and errors included."""
     assert mypy(API, cache) == ""
 
 

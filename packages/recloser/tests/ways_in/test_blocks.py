@@ -27,7 +27,7 @@ async def test_block_that_ends_is_a_success_async(breaker: CircuitBreaker) -> No
 
 
 def test_block_that_raises_is_a_failure_and_the_error_propagates(breaker: CircuitBreaker) -> None:
-    """E4: the same exception object leaves the block."""
+    """The same exception object leaves the block."""
     error = Boom("down")
     with pytest.raises(Boom) as caught, breaker:
         raise error
@@ -36,7 +36,7 @@ def test_block_that_raises_is_a_failure_and_the_error_propagates(breaker: Circui
 
 
 async def test_block_that_raises_is_a_failure_and_the_error_propagates_async(breaker: CircuitBreaker) -> None:
-    """E4: the same exception object leaves the block."""
+    """The same exception object leaves the block."""
     error = Boom("down")
     with pytest.raises(Boom) as caught:
         async with breaker:
@@ -237,7 +237,7 @@ async def test_blocks_of_tasks_that_leave_in_any_order_settle_each_its_own(
 
 
 def test_block_of_an_older_generation_decides_nothing(breaker: CircuitBreaker, clock: FakeClock) -> None:
-    """B2, for blocks."""
+    """For blocks."""
     with breaker:
         trip(breaker)
         clock.advance(10)

@@ -86,7 +86,7 @@ async def test_failures_open_the_circuit_async(breaker: CircuitBreaker) -> None:
 
 
 def test_coroutine_object_is_refused_and_closed(breaker: CircuitBreaker) -> None:
-    """E6: no "never awaited" warning follows."""
+    """No "never awaited" warning follows."""
     coroutine = ok_async()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -98,7 +98,7 @@ def test_coroutine_object_is_refused_and_closed(breaker: CircuitBreaker) -> None
 
 
 def test_rejected_lambda_makes_no_coroutine(breaker: CircuitBreaker) -> None:
-    """E6: nothing is created that nobody would await."""
+    """Nothing is created that nobody would await."""
     trip(breaker)
     with pytest.raises(CircuitOpenError):
         breaker.call(lambda: ok_async())

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from packages.recloser.tests.support import Boom, is_rejected, listen, reach_probing, settings, trip
 
-from recloser import CallFinished, CircuitBreaker, CircuitOpenError, Outcome, Permit, State
+from recloser import CallFinished, CircuitBreaker, CircuitOpenError, Outcome, Permit, State, Verdict
 from recloser.testing import FakeClock
 
 WORDS: dict[str, tuple[Callable[[Permit], bool], Outcome]] = {
@@ -47,6 +47,21 @@ def test_only_the_first_word_counts(
     assert breaker.stats() == before
 
 
+@pytest.mark.parametrize("outcome", [Outcome.SUCCESS, Outcome.FAILURE, Outcome.IGNORED, Outcome.THROTTLED])
+def test_verdict_of_who_knows_the_client(breaker: CircuitBreaker, outcome: Outcome) -> None:
+    assert breaker.acquire().settle(otherwise=Verdict(outcome, failed="as told"))
+    assert breaker.stats().calls[outcome] == 1
+
+
+def test_failure_of_a_call_that_never_got_out_does_not_decide_in_half_open(
+    breaker: CircuitBreaker, clock: FakeClock
+) -> None:
+    reach_probing(breaker, clock)
+    assert breaker.acquire().settle(otherwise=Verdict(Outcome.FAILURE, conclusive=False))
+    assert breaker.state is State.HALF_OPEN
+    assert not is_rejected(breaker)
+
+
 def test_acquire_of_an_open_circuit_is_rejected(breaker: CircuitBreaker) -> None:
     trip(breaker)
     with pytest.raises(CircuitOpenError):
@@ -54,7 +69,7 @@ def test_acquire_of_an_open_circuit_is_rejected(breaker: CircuitBreaker) -> None
 
 
 def test_acquire_then_record_closes_the_circuit(breaker: CircuitBreaker, clock: FakeClock) -> None:
-    """C15: the manual path is complete, from open to closed."""
+    """The manual path is complete, from open to closed."""
     reach_probing(breaker, clock)
     breaker.acquire().success()
     assert breaker.state is State.CLOSED
@@ -70,7 +85,7 @@ def test_permit_is_a_context_manager(breaker: CircuitBreaker) -> None:
 
 
 def test_dropped_permit_is_released_and_said_to_be(breaker: CircuitBreaker, clock: FakeClock) -> None:
-    """A10: a slot does not depend on the caller's memory."""
+    """A slot does not depend on the caller's memory."""
     finished = listen(breaker, CallFinished)
     reach_probing(breaker, clock)
     finished.clear()
@@ -141,7 +156,7 @@ def test_permit_outlives_the_name_of_its_breaker(clock: FakeClock) -> None:
 
 
 def test_permit_of_another_generation_changes_nothing(breaker: CircuitBreaker, clock: FakeClock) -> None:
-    """A2: an old permit cannot free the slot of a newer probe."""
+    """An old permit cannot free the slot of a newer probe."""
     reach_probing(breaker, clock)
     old = breaker.acquire()
     breaker.force_open("maintenance")

@@ -4,6 +4,8 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Body
 
+from incident_manager.access.roles import Role
+from incident_manager.api.authentication import requires
 from incident_manager.api.documented import DocumentedAs
 from incident_manager.api.responses import errors
 from incident_manager.api.route import StrictRoute
@@ -11,7 +13,7 @@ from incident_manager.api.schemas import AcceptedAlerts
 from incident_manager.api.services import Current
 from incident_manager.ingest.native import NativeAlert, NativeBatch, parse_native
 
-router = APIRouter(prefix="/v1", tags=["alerts"], route_class=StrictRoute)
+router = APIRouter(prefix="/v1", tags=["alerts"], route_class=StrictRoute, dependencies=[requires(Role.INGEST)])
 
 EXAMPLES = [
     {"source": "backup", "title": "Nightly backup failed", "severity": "high", "labels": {"host": "db-1"}},

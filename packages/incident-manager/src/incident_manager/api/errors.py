@@ -1,4 +1,4 @@
-"""Every error answer has one shape: ``{"error": {"code", "message", "field"?}}``."""
+"""Every error answer has one shape: ``{"error": {"code", "message", "field"?, "request_id"?}}``."""
 
 import logging
 import math
@@ -10,12 +10,21 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
+from incident_manager.api.request_id import HEADER, current_request_id
 from incident_manager.domain.errors import (
+    ForbiddenError,
+    IdempotencyKeyReusedError,
+    IncidentManagerError,
     IncidentNotFoundError,
     InvalidAlertError,
     InvalidCursorError,
     InvalidTransitionError,
+    PreconditionFailedError,
+    RateLimitedError,
     StoreUnavailableError,
+    TokenNotFoundError,
+    TooManyStreamsError,
+    UnauthenticatedError,
     VersionConflictError,
 )
 from recloser import CircuitOpenError
@@ -54,15 +63,26 @@ class ApiError(HTTPException):
 def error_response(error: ApiError) -> JSONResponse:
     """The answer for an error."""
     body = {"code": error.code, "message": error.detail}
+    headers = dict(error.headers or {})
     if error.field:
         body["field"] = error.field
-    return JSONResponse({"error": body}, error.status_code, headers=error.headers)
+    request_id = current_request_id()
+    if request_id:
+        body["request_id"] = headers[HEADER] = request_id
+    return JSONResponse({"error": body}, error.status_code, headers=headers)
 
 
-def unavailable(code: str, message: str, retry_after: float | None) -> ApiError:
-    """A 503 that says when to come back; ``retry_after`` is in seconds."""
+def unavailable(code: str, message: str, retry_after: float | None, status: int = 503) -> ApiError:
+    """A 503, or 429, that says when to come back; ``retry_after`` is in seconds."""
     seconds = math.ceil(DEFAULT_RETRY_AFTER if retry_after is None else max(retry_after, 1.0))
-    return ApiError(503, code, message, headers={"Retry-After": str(seconds)})
+    return ApiError(status, code, message, headers={"Retry-After": str(seconds)})
+
+
+def unauthenticated(error: UnauthenticatedError) -> ApiError:
+    """A 401 with its challenge (RFC 6750, section 3)."""
+    more = ', error="invalid_token"' if error.given else ""
+    headers = {"WWW-Authenticate": f'Bearer realm="incident-manager"{more}'}
+    return ApiError(401, "unauthenticated", str(error), headers=headers)
 
 
 def as_api_error(error: Exception) -> ApiError:
@@ -76,6 +96,20 @@ def as_api_error(error: Exception) -> ApiError:
             return ApiError(422, "invalid_alert", str(error), field=error.field)
         case InvalidCursorError():
             return ApiError(422, "invalid_cursor", str(error), field="cursor")
+        case UnauthenticatedError():
+            return unauthenticated(error)
+        case ForbiddenError():
+            return ApiError(403, "forbidden", str(error))
+        case RateLimitedError():
+            return unavailable("rate_limited", str(error), error.retry_after, 429)
+        case TooManyStreamsError():
+            return unavailable("too_many_streams", str(error), None)
+        case TokenNotFoundError():
+            return ApiError(404, "token_not_found", str(error))
+        case PreconditionFailedError():
+            return ApiError(412, "precondition_failed", str(error), field="If-Match")
+        case IdempotencyKeyReusedError():
+            return ApiError(422, "idempotency_key_reused", str(error), field="Idempotency-Key")
         case IncidentNotFoundError():
             return ApiError(404, "incident_not_found", str(error))
         case InvalidTransitionError():
@@ -120,18 +154,26 @@ async def _answer(request: Request, error: Exception) -> JSONResponse:
     return error_response(answer)
 
 
+async def _not_allowed(request: Request, error: Exception) -> JSONResponse:
+    answer = as_api_error(error)
+    allowed = request.app.state.allowed_methods.of(request.url.path)
+    if allowed:
+        answer.headers = {**(answer.headers or {}), "Allow": allowed}
+    return error_response(answer)
+
+
 def install_error_handlers(app: FastAPI) -> None:
-    """Make every error of the app an answer of our shape."""
+    """Make every error of the app an answer of our shape.
+
+    `app.state.allowed_methods`, an `AllowedMethods`, completes the `Allow` of a 405.
+    """
     for kind in (
         StarletteHTTPException,
         RequestValidationError,
-        InvalidAlertError,
-        InvalidCursorError,
-        IncidentNotFoundError,
-        InvalidTransitionError,
-        VersionConflictError,
-        StoreUnavailableError,
+        IncidentManagerError,
         CircuitOpenError,
         Exception,
     ):
         app.add_exception_handler(kind, _answer)
+    if hasattr(app.state, "allowed_methods"):
+        app.add_exception_handler(HTTPStatus.METHOD_NOT_ALLOWED, _not_allowed)

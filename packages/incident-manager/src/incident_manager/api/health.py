@@ -10,6 +10,8 @@ from typing import Literal
 from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from incident_manager.access.roles import Role
+from incident_manager.api.authentication import open_to_all, requires
 from incident_manager.api.route import StrictRoute
 from incident_manager.api.schemas import Alive, CircuitBreakersHealth, Health, Ready
 from incident_manager.api.services import Current, Services
@@ -20,7 +22,7 @@ router = APIRouter(tags=["health"], route_class=StrictRoute)
 VERSION = importlib.metadata.version("llm-incident-manager")
 
 
-@router.get("/health")
+@router.get("/health", dependencies=[requires(Role.READ)])
 async def health(services: Current) -> Health:
     """The state of the service and of what it depends on; 200 even when some of it fails."""
     breakers = CircuitBreakersHealth.model_validate(services.registry.health())
@@ -44,19 +46,24 @@ async def _waiting(services: Services) -> dict[str, int] | None:
         return None
 
 
-@router.get("/health/live")
+@router.get("/health/live", dependencies=[open_to_all()])
 async def live() -> Alive:
     """The process answers. It asks nothing of anybody."""
     return Alive()
 
 
-@router.get("/health/ready")
+@router.get("/health/ready", dependencies=[open_to_all()])
 async def ready() -> Ready:
     """The service has started and takes requests."""
     return Ready()
 
 
-@router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
+@router.get(
+    "/metrics",
+    response_class=Response,
+    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+    dependencies=[requires(Role.READ)],
+)
 async def metrics(services: Current) -> Response:
     """Metrics in Prometheus' text format, prefix `llm_incident_manager_`."""
     return Response(generate_latest(services.metrics), media_type=CONTENT_TYPE_LATEST)

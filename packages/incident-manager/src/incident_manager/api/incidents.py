@@ -1,100 +1,240 @@
 """Incidents: seen, reported, changed, acknowledged and resolved."""
 
+import re
+from collections.abc import Sequence
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Depends, Header, Path, Query, Response
+from pydantic import AfterValidator, StringConstraints
 
-from incident_manager.api.responses import errors
+from incident_manager.access.roles import Role
+from incident_manager.api.authentication import requires
+from incident_manager.api.change import ChangedIncident, NewIncident
+from incident_manager.api.errors import ApiError
+from incident_manager.api.preconditions import TAGS_PATTERN, entity_tag, is_unchanged
+from incident_manager.api.responses import NOT_MODIFIED, REPLAYED, TAGGED, errors
 from incident_manager.api.route import StrictRoute
 from incident_manager.api.schemas import (
     Acknowledge,
+    AssessmentOut,
     IncidentCreate,
     IncidentDetail,
     IncidentOut,
     IncidentPage,
     IncidentPatch,
+    Moment,
     NotificationOut,
     Resolve,
     SeverityIn,
     TimelineOut,
 )
 from incident_manager.api.services import Current
+from incident_manager.domain.assessment import Assessment, outline
+from incident_manager.domain.errors import IncidentNotFoundError
 from incident_manager.domain.incident import Incident, Status
 from incident_manager.domain.lifecycle import Edit
-from incident_manager.store.paging import IncidentFilter
+from incident_manager.store import assessments
+from incident_manager.store.paging import IncidentFilter, SortOrder
 from incident_manager.store.repository import UnitOfWork
 
 router = APIRouter(prefix="/v1/incidents", tags=["incidents"], route_class=StrictRoute)
 
-CHANGE = errors(400, 404, 409, 413, 415, 422, 503)
+_ID = re.compile(r"inc_[0-9a-f]{32}")
+READ = [requires(Role.READ)]
+RESPOND = [requires(Role.RESPOND)]
+CHANGE = {
+    **errors(400, 404, 409, 412, 413, 415, 422, 503),
+    200: {**TAGGED, "headers": {**TAGGED["headers"], **REPLAYED}},
+}
+
+
+def _storable(text: str) -> str:
+    """Refuse what no database holds and so no incident has."""
+    if "\0" in text:
+        raise ValueError("must not contain U+0000")
+    return text
+
+
+Term = Annotated[str, StringConstraints(max_length=500), AfterValidator(_storable)]
+
+
+def _possible(incident_id: str) -> str:
+    if not _ID.fullmatch(incident_id):
+        raise IncidentNotFoundError(incident_id)  # no incident ever had it, so that nobody need look
+    return incident_id
+
+
+IncidentId = Annotated[str, AfterValidator(_possible), Path(examples=["inc_0198c0de7a7b7c0f8e9d0a1b2c3d4e5f"])]
+
+
+async def incident_filter(
+    status: Annotated[list[Status] | None, Query(description="Only these; may be repeated.")] = None,
+    severity: Annotated[list[SeverityIn] | None, Query(description="Only these; may be repeated.")] = None,
+    source: Annotated[list[Term] | None, Query(description="Only of these; may be repeated.")] = None,
+    label: Annotated[
+        list[Term] | None,
+        Query(description="`name=value`; may be repeated, and then all must hold.", examples=[["team=payments"]]),
+    ] = None,
+    assignee: Annotated[Term | None, Query(description="Only those that this person works on.")] = None,
+    acknowledged: Annotated[bool | None, Query(description="Whether somebody has seen them.")] = None,
+    text: Annotated[Term | None, Query(description="Occurs in the title, in any case.")] = None,
+    since: Annotated[Moment | None, Query(description="Created at this moment or later.")] = None,
+    until: Annotated[Moment | None, Query(description="Created before this moment.")] = None,
+    updated_since: Annotated[Moment | None, Query(description="Last changed at this moment or later.")] = None,
+    updated_until: Annotated[Moment | None, Query(description="Last changed before this moment.")] = None,
+) -> IncidentFilter:
+    """Return what the query asks for.
+
+    Raises:
+        ApiError: 422: a label is not `name=value`.
+    """
+    return IncidentFilter(
+        statuses=tuple(status or ()),
+        severities=tuple(severity or ()),
+        sources=tuple(source or ()),
+        labels=_labels(label or []),
+        assignee=assignee,
+        acknowledged=acknowledged,
+        text=text,
+        since=since,
+        until=until,
+        updated_since=updated_since,
+        updated_until=updated_until,
+    )
+
+
+def _labels(pairs: list[str]) -> dict[str, str]:
+    labels: dict[str, str] = {}
+    for index, pair in enumerate(pairs):
+        name, equals, value = pair.partition("=")
+        if not name or not equals or labels.get(name, value) != value:
+            message = "label must be name=value, each name with one value; given " + repr(pair[:80])
+            raise ApiError(422, "invalid_request", message, field=f"label[{index}]")
+        labels[name] = value
+    return labels
 
 
 def _shown(incident: Incident) -> IncidentOut:
     return IncidentOut.model_validate(incident)
 
 
-@router.get("", responses=errors(422, 503))
+def _assessment(items: Sequence[Assessment]) -> AssessmentOut:
+    findings = [item.finding for item in items if item.finding is not None]
+    return AssessmentOut(**outline(findings), pending=[item.job for item in items if item.is_pending])
+
+
+@router.get("", responses=errors(422, 503), dependencies=READ)
 async def list_incidents(
     services: Current,
-    status: Annotated[list[Status] | None, Query(description="Only these; may be repeated.")] = None,
-    severity: Annotated[list[SeverityIn] | None, Query(description="Only these; may be repeated.")] = None,
+    where: Annotated[IncidentFilter, Depends(incident_filter)],
+    order: Annotated[SortOrder, Query(description="`newest` or `oldest` created first, or last `updated` first.")] = (
+        SortOrder.NEWEST
+    ),
     limit: Annotated[int, Query(ge=1, le=200, description="Incidents in one page.")] = 50,
-    cursor: Annotated[str | None, Query(description="`next_cursor` of the page before.")] = None,
+    cursor: Annotated[str | None, Query(description="`next_cursor` of the page before, with the same query.")] = None,
 ) -> IncidentPage:
-    """Incidents, newest first, page by page."""
-    where = IncidentFilter(statuses=status or (), severities=severity or ())
-    page = await services.store.read(lambda unit: unit.list(where, limit=limit, cursor=cursor))
+    """Incidents, page by page. A cursor goes on with the query that gave it, and with no other."""
+    page = await services.store.read(lambda unit: unit.list(where, limit=limit, cursor=cursor, order=order))
     return IncidentPage(incidents=[_shown(incident) for incident in page.incidents], next_cursor=page.next_cursor)
 
 
-@router.post("", status_code=201, responses=errors(400, 413, 415, 422, 503))
-async def create_incident(body: IncidentCreate, services: Current, response: Response) -> IncidentOut:
+@router.post(
+    "",
+    status_code=201,
+    response_model=IncidentOut,
+    responses={
+        **errors(400, 409, 413, 415, 422, 503),
+        201: {
+            "headers": {
+                **TAGGED["headers"],
+                **REPLAYED,
+                "Location": {"description": "Where the incident is.", "schema": {"type": "string"}},
+            }
+        },
+    },
+    dependencies=RESPOND,
+)
+async def create_incident(body: IncidentCreate, services: Current, change: NewIncident) -> Response:
     """Report an incident by hand. Alerts are not merged into it."""
-    incident = await services.actions.create(**dict(body))
-    response.headers["Location"] = f"/v1/incidents/{incident.id}"
-    return _shown(incident)
+    values = {**dict(body), "by": change.by(body.by)}
+    return await change.answer("incident.create", lambda: services.actions.create(**values, witness=change), status=201)
 
 
-@router.get("/{incident_id}", responses=errors(404, 503))
-async def get_incident(incident_id: str, services: Current) -> IncidentDetail:
+@router.get(
+    "/{incident_id}",
+    response_model=IncidentDetail,
+    responses={**errors(404, 422, 503), 200: TAGGED, 304: NOT_MODIFIED},
+    dependencies=READ,
+)
+async def get_incident(
+    incident_id: IncidentId,
+    services: Current,
+    if_none_match: Annotated[
+        str | None,
+        Header(
+            alias="If-None-Match",
+            description="`ETag` of the answer that is at hand; 304 if it is still good.",
+            json_schema_extra={"pattern": TAGS_PATTERN},
+        ),
+    ] = None,
+) -> Response:
     """One incident with its history and its notifications."""
 
     async def read(unit: UnitOfWork) -> IncidentDetail:
         return IncidentDetail(
             **dict(_shown(await unit.get(incident_id))),
+            assessment=_assessment(await assessments.of_incident(unit, incident_id)),
             timeline=[TimelineOut.model_validate(entry) for entry in await unit.timeline(incident_id)],
             notifications=[NotificationOut.model_validate(entry) for entry in await unit.deliveries(incident_id)],
         )
 
-    return await services.store.read(read)
+    detail = await services.store.read(read)
+    body = detail.model_dump_json().encode()
+    headers = {"ETag": entity_tag(detail.version, body)}
+    if is_unchanged(if_none_match, headers["ETag"]):
+        return Response(status_code=304, headers=headers)
+    return Response(body, headers=headers, media_type="application/json")
 
 
-@router.patch("/{incident_id}", responses=CHANGE)
-async def change_incident(incident_id: str, body: IncidentPatch, services: Current) -> IncidentOut:
+@router.patch("/{incident_id}", response_model=IncidentOut, responses=CHANGE, dependencies=RESPOND)
+async def change_incident(
+    incident_id: IncidentId, body: IncidentPatch, services: Current, change: ChangedIncident
+) -> Response:
     """Change what is named in the body. Statuses go forward only; `resolved` is final but for `closed`."""
-    changes = Edit(**body.model_dump(exclude={"by", "version"}))
-    return _shown(await services.actions.patch(incident_id, changes, by=body.by, expected_version=body.version))
+    edit, by = Edit(**body.model_dump(exclude={"by", "version"})), change.by(body.by)
+    return await change.answer(
+        "incident.change",
+        lambda: services.actions.patch(incident_id, edit, by=by, expected_version=body.version, witness=change),
+    )
 
 
-@router.post("/{incident_id}/ack", responses=CHANGE)
+@router.post("/{incident_id}/ack", response_model=IncidentOut, responses=CHANGE, dependencies=RESPOND)
 async def acknowledge_incident(
-    incident_id: str,
+    incident_id: IncidentId,
     services: Current,
+    change: ChangedIncident,
     body: Acknowledge = Acknowledge(),  # noqa: B008 - it is frozen
-) -> IncidentOut:
+) -> Response:
     """Say that somebody has seen it. The first acknowledgement stays; another one changes nothing."""
-    return _shown(await services.actions.acknowledge(incident_id, by=body.by, expected_version=body.version))
+    by = change.by(body.by)
+    return await change.answer(
+        "incident.acknowledge",
+        lambda: services.actions.acknowledge(incident_id, by=by, expected_version=body.version, witness=change),
+    )
 
 
-@router.post("/{incident_id}/resolve", responses=CHANGE)
+@router.post("/{incident_id}/resolve", response_model=IncidentOut, responses=CHANGE, dependencies=RESPOND)
 async def resolve_incident(
-    incident_id: str,
+    incident_id: IncidentId,
     services: Current,
+    change: ChangedIncident,
     body: Resolve = Resolve(),  # noqa: B008 - it is frozen
-) -> IncidentOut:
+) -> Response:
     """End an open incident; the destinations that were told of it are told so."""
-    return _shown(
-        await services.actions.resolve(
-            incident_id, by=body.by, resolution=body.resolution, expected_version=body.version
-        )
+    by = change.by(body.by)
+    return await change.answer(
+        "incident.resolve",
+        lambda: services.actions.resolve(
+            incident_id, by=by, resolution=body.resolution, expected_version=body.version, witness=change
+        ),
     )

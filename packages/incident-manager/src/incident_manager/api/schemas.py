@@ -1,10 +1,21 @@
 """What goes in and out over HTTP. Timestamps are UTC (RFC 3339), durations seconds, severities P0 (worst) to P4."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    model_validator,
+)
 
+from incident_manager.access.roles import Role
+from incident_manager.domain.assessment import Job
 from incident_manager.domain.delivery import DeliveryStatus, NotificationEvent
 from incident_manager.domain.incident import Status
 from incident_manager.domain.severity import Severity
@@ -28,6 +39,14 @@ def _severity(value: object) -> object:
     return Severity.parse(value) if isinstance(value, str) else value
 
 
+def _utc(at: datetime) -> datetime:
+    try:
+        return at.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("must lie between the years 1 and 9999") from None
+
+
+Moment = Annotated[AwareDatetime, AfterValidator(_utc)]
 SeverityIn = Annotated[
     Severity,
     BeforeValidator(_severity, json_schema_input_type=str),
@@ -47,6 +66,7 @@ class ErrorBody(Model):
     field: str | None = Field(
         default=None, description="The part of the request that is wrong.", examples=["alerts[0].title"]
     )
+    request_id: str | None = Field(default=None, description="`X-Request-Id` of the answer; the log has it too.")
 
 
 class ErrorAnswer(Model):
@@ -63,7 +83,7 @@ class AcceptedAlert(Model):
 
     alert_id: str
     incident_id: str | None = Field(description="The incident it belongs to; null when there is none.")
-    action: Literal["opened", "updated", "resolved", "ignored"]
+    action: Literal["opened", "updated", "acknowledged", "resolved", "ignored"]
 
 
 class AcceptedAlerts(Model):
@@ -100,6 +120,9 @@ class IncidentOut(Model):
     resolved_at: datetime | None
     resolved_by: str | None
     resolution: str | None
+    expires_at: datetime | None = Field(
+        description="When it counts as over unless its sender repeats the alert; null if the sender tells the end."
+    )
 
 
 class TimelineOut(Model):
@@ -126,8 +149,24 @@ class NotificationOut(Model):
     last_error: str | None
 
 
+class AssessmentOut(Model):
+    """What was found out about an incident, and by whom. Members are null while nothing is known, or nobody asked."""
+
+    security: Literal["clean", "sanitized", "unscanned"] | None = None
+    classified_by: str | None = Field(default=None, description="Who rated the severity; `rules` is the fallback.")
+    severity_reasoning: str | None = None
+    summary: str | None = None
+    next_steps: list[str] | None = None
+    summary_by: str | None = Field(default=None, description="Who wrote the summary; `template` is the fallback.")
+    compliance: Literal["compliant", "violation", "not_checked"] | None = None
+    compliance_notes: list[str] | None = None
+    pending: list[Job] = Field(default=[], description="What the services are still to be asked.")
+
+
 class IncidentDetail(IncidentOut):
     """An incident with its history and its notifications, oldest first."""
+
+    assessment: AssessmentOut
 
     timeline: list[TimelineOut]
     notifications: list[NotificationOut]
@@ -145,7 +184,7 @@ class IncidentCreate(Command):
 
     title: Line
     severity: SeverityIn
-    by: Name = Field(default="api", description="Who reports it.")
+    by: Name | None = Field(default=None, description="Who reports it; the token's name if nobody is named.")
     description: Text = ""
     source: Name = "manual"
     labels: Labels = {}
@@ -156,7 +195,7 @@ class IncidentCreate(Command):
 class IncidentPatch(Command):
     """What to change; what is left out stays as it is."""
 
-    by: Name = Field(default="api", description="Who changes it.")
+    by: Name | None = Field(default=None, description="Who changes it; the token's name if nobody is named.")
     version: int | None = Field(
         default=None, ge=1, description="The version that was read; 409 if it is another one now."
     )
@@ -181,7 +220,7 @@ class IncidentPatch(Command):
 class Acknowledge(Command):
     """Who has seen the incident."""
 
-    by: Name = "api"
+    by: Name | None = Field(default=None, description="Who says so; the token's name if nobody is named.")
     version: int | None = Field(
         default=None, ge=1, description="The version that was read; 409 if it is another one now."
     )
@@ -190,7 +229,7 @@ class Acknowledge(Command):
 class Resolve(Command):
     """Who has solved the incident, and how."""
 
-    by: Name = "api"
+    by: Name | None = Field(default=None, description="Who says so; the token's name if nobody is named.")
     version: int | None = Field(
         default=None, ge=1, description="The version that was read; 409 if it is another one now."
     )
@@ -264,6 +303,64 @@ class ResetAll(Model):
     """What was reset."""
 
     reset: list[str] = Field(description="Names of the circuit breakers, all of them.")
+
+
+# Tokens and audit
+
+
+class TokenOut(Model):
+    """What is known of a token; not its secret."""
+
+    id: str
+    name: str
+    roles: list[Role]
+    created_at: datetime
+    expires_at: datetime | None
+    last_used_at: datetime | None = Field(description="To the minute.")
+    revoked_at: datetime | None
+
+
+class NewTokenOut(TokenOut):
+    """A new token with its text, which is shown here and never again."""
+
+    token: str
+
+
+class TokenList(Model):
+    """The tokens that the database keeps, revoked ones too, oldest first."""
+
+    tokens: list[TokenOut]
+
+
+class TokenCreate(Command):
+    """A token to be made."""
+
+    name: Name = Field(description="Who or what will hold it; it stands where a change says who made it.")
+    roles: Annotated[list[Role], Field(min_length=1, max_length=4)] = Field(
+        description="`respond` includes `read`, `admin` includes all others."
+    )
+    expires_at: Moment | None = Field(default=None, description="From this moment on it opens nothing.")
+
+
+class AuditOut(Model):
+    """One change: who made it, when, and of what."""
+
+    sequence: int
+    at: datetime
+    token_id: str | None = Field(description="The token that was shown; null without one.")
+    actor: str
+    address: str
+    action: str
+    target: str
+    changes: dict[str, Any] = Field(description="`from` and `to` of each part that changed.")
+    request_id: str | None
+
+
+class AuditPage(Model):
+    """One page of the audit log, newest first."""
+
+    entries: list[AuditOut]
+    next_cursor: str | None = Field(description="Give it as `cursor` to get the next page; null on the last one.")
 
 
 # Health

@@ -8,12 +8,16 @@ from typing import Annotated
 from fastapi import Depends, Request
 from prometheus_client import CollectorRegistry
 
+from incident_manager.access.audit_trail import AuditTrail
+from incident_manager.access.control import AccessControl
 from incident_manager.api.schemas import AcceptedAlert, AcceptedAlerts
 from incident_manager.domain.alert import Alert
 from incident_manager.notify.dispatcher import Dispatcher
 from incident_manager.pipeline.actions import IncidentActions
 from incident_manager.pipeline.process import AlertPipeline
+from incident_manager.settings import IngestSettings
 from incident_manager.store.database import Store
+from incident_manager.stream.hub import StreamHub
 from recloser import Clock, Registry
 
 
@@ -28,6 +32,10 @@ class Services:
     pipeline: AlertPipeline
     dispatcher: Dispatcher
     actions: IncidentActions
+    ingest: IngestSettings
+    access: AccessControl
+    audit: AuditTrail
+    stream: StreamHub
 
     def now(self) -> datetime:
         """The time, in UTC."""

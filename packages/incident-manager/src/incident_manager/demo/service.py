@@ -29,9 +29,17 @@ destinations:
 routes:
   - severities: [P0, P1, P2, P3, P4]
     destinations: [{destination}]
+services:
+  sentinel:
+    url: {sentinel_url}
+    dialect: native
 breakers:
   "{breaker}":
     failure_threshold: 3
+    open_for: {open_for}
+  sentinel-llm:
+    failure_threshold: 1
+    success_threshold: 1
     open_for: {open_for}
 """
 
@@ -39,9 +47,10 @@ breakers:
 class Service(AbstractContextManager["Service"]):
     """``incident-manager serve`` on a free port, and a client of it."""
 
-    def __init__(self, folder: Path, receiver_url: str) -> None:
+    def __init__(self, folder: Path, receiver_url: str, sentinel_url: str) -> None:
         self._folder = folder
         self._receiver_url = receiver_url
+        self._sentinel_url = sentinel_url
         self._process: subprocess.Popen[bytes] | None = None
         self._client = httpx2.Client(timeout=10)
         self.url = ""
@@ -49,7 +58,7 @@ class Service(AbstractContextManager["Service"]):
     def __enter__(self) -> Self:
         settings = self._folder / "settings.yaml"
         values = {"destination": DESTINATION, "breaker": BREAKER, "url": self._receiver_url, "secret": SECRET}
-        settings.write_text(_SETTINGS.format(**values, open_for=OPEN_FOR))
+        settings.write_text(_SETTINGS.format(**values, sentinel_url=self._sentinel_url, open_for=OPEN_FOR))
         command = [sys.executable, "-m", "incident_manager", "serve", "--host", "127.0.0.1", "--port", "0"]
         command += ["--data-dir", str(self._folder / "data"), "--config", str(settings)]
         with self._log.open("wb") as log:

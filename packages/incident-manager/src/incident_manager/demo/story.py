@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from incident_manager.demo.llm import sentinel
+from incident_manager.demo.llm.server import ServiceServer
 from incident_manager.demo.receiver import Receiver
 from incident_manager.demo.service import BREAKER, OPEN_FOR, Service
 
@@ -68,13 +70,15 @@ def run_demo(console: Console) -> bool:
     receiver = Receiver()
     receiver.start()
     with (
+        ServiceServer(sentinel.ROUTES) as rating,
         tempfile.TemporaryDirectory(prefix="incident-manager-demo-") as folder,
         Progress(*columns, console=console, transient=True) as progress,
-        Service(Path(folder), receiver.url) as service,
+        Service(Path(folder), receiver.url, rating.url) as service,
     ):
         teller = Teller(console, progress)
         try:
             incidents = _play(teller, service, receiver)
+            incidents |= _play_assessment(teller, service, rating)
         finally:
             receiver.stop()
         return _report(console, teller, service, receiver, incidents)
@@ -89,7 +93,8 @@ def _play(teller: Teller, service: Service, receiver: Receiver) -> dict[str, str
     incidents = {first: "DiskFull on db-1"}
     teller.say(f"Alertmanager sends [b]DiskFull on db-1[/]. It is stored as incident {first}.")
     teller.wait("Waiting for the notification", lambda: bool(receiver.notifications), service)
-    teller.say("The receiver has the notification, with a valid signature.")
+    rated_by = service.incident(first)["assessment"]["classified_by"]
+    teller.say(f"The receiver has the notification, with a valid signature. The severity was rated by {rated_by}.")
 
     receiver.stop()
     teller.say("[red]The receiver dies.[/] Five more alerts arrive.")
@@ -109,6 +114,27 @@ def _play(teller: Teller, service: Service, receiver: Receiver) -> dict[str, str
     teller.say("The circuit let one call through to test the receiver, and then all of them.")
     teller.wait("Waiting for the circuit to close", lambda: service.circuit()["state"] == "closed", service)
     teller.say(f"[green]The circuit {BREAKER} is closed.[/]")
+    return incidents
+
+
+def _play_assessment(teller: Teller, service: Service, rating: ServiceServer) -> dict[str, str]:
+    """The service that rates severities dies and comes back; returns the incident's title by id."""
+    rating.stop()
+    teller.say("[red]Sentinel, which rates severities, dies.[/] Another alert arrives.")
+    incident_id = service.post_alert("AnswersDrift", "llm-1")
+    incidents = {incident_id: "AnswersDrift on llm-1"}
+
+    def rated_by() -> str | None:
+        found: str | None = service.incident(incident_id)["assessment"]["classified_by"]
+        return found
+
+    teller.wait("Waiting for its severity", lambda: rated_by() is not None, service)
+    teller.say(f"Its severity was rated by {rated_by()}, and the incident says so.")
+    teller.wait("Waiting for its notification", lambda: _owed(service, incidents) == 0, service)
+    rating.start()
+    teller.say("[green]Sentinel is back.[/]")
+    teller.wait("Waiting for Sentinel to be asked again", lambda: rated_by() == "sentinel", service)
+    teller.say("What was put off is done: the severity was rated by sentinel.")
     return incidents
 
 

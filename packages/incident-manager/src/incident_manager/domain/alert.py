@@ -12,9 +12,10 @@ from incident_manager.domain.severity import Severity
 
 
 class AlertStatus(StrEnum):
-    """Whether the sender says the trouble is there, or gone."""
+    """What the sender says of the trouble: it is there, somebody has seen it, or it is gone."""
 
     FIRING = "firing"
+    ACKNOWLEDGED = "acknowledged"
     RESOLVED = "resolved"
 
 
@@ -23,10 +24,11 @@ class Alert:
     """One message of one sender, in our words whatever its wire format was.
 
     Attributes:
-        id: `alt_...`, ours.
+        id: `alt_...`, ours; or `evt_...`, made of the sender's id of this very message, so that one that is delivered
+            again is known again (`domain.ids.event_id`).
         source: Which system sent it; part of its identity.
         starts_at: When the trouble began: as the sender says, or `received_at`.
-        ends_at: When it ended, if the sender said so.
+        ends_at: When it ended, if the sender said so; of a firing one, when it counts as over unless it is sent again.
         dedup_key: The sender's own identity for the trouble, if it has one.
         fingerprint: Equal for alerts about the same trouble; see `domain.fingerprint`.
         generator_url: An http(s) link to what raised it.
@@ -49,11 +51,11 @@ class Alert:
 
     @property
     def decided_at(self) -> datetime:
-        """The moment this alert speaks of: the newer of its start and its end; for a firing one, its start.
+        """The moment this alert speaks of: the newer of its start and its end; for one that is not over, its start.
 
         Of two alerts about one trouble the one decided later is right, in whichever order they arrive.
         """
-        if self.status is AlertStatus.FIRING or self.ends_at is None:
+        if self.status is not AlertStatus.RESOLVED or self.ends_at is None:
             return self.starts_at
         return max(self.starts_at, self.ends_at)
 
@@ -72,10 +74,14 @@ def new_alert(
     ends_at: datetime | None = None,
     dedup_key: str | None = None,
     generator_url: str | None = None,
+    id: str | None = None,
 ) -> Alert:
     """Build an alert with its id and fingerprint; every timestamp is aware and is kept in UTC.
 
     Without `starts_at` it is `received_at`, or `ends_at` if that is earlier.
+
+    Args:
+        id: An `event_id`; a new id by default.
 
     Raises:
         ValueError: A timestamp has no time zone.
@@ -86,7 +92,7 @@ def new_alert(
         starts_at = received_at if ends_at is None else min(received_at, ends_at)
     labels = dict(labels or {})
     return Alert(
-        id=new_id("alt", received_at),
+        id=id or new_id("alt", received_at),
         source=source,
         status=status,
         title=title,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -19,6 +19,13 @@ class NotificationEvent(StrEnum):
     ESCALATED = "escalated"
 
 
+PAGES = frozenset({NotificationEvent.TRIGGERED, NotificationEvent.ESCALATED})
+"""What calls for somebody; the other events tell how it went on."""
+
+MAY_HAVE_ARRIVED = "may_have_arrived"
+"""Key of a receipt: the receiver was sent the whole of it and did not answer, so it may have it."""
+
+
 class DeliveryStatus(StrEnum):
     """Whether a delivery is still owed, and if not, why not."""
 
@@ -26,6 +33,13 @@ class DeliveryStatus(StrEnum):
     DELIVERED = "delivered"
     FAILED = "failed"
     CANCELLED = "cancelled"
+
+
+ASSESSMENT = "assessment"
+"""Holds a notification until more is known of its incident."""
+
+ESCALATION = "escalation"
+"""Holds a notification until its step of the escalation is due; it is cancelled if nobody needs it by then."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,8 +51,12 @@ class Delivery:
         sequence: Order of enqueueing, given by the store; None before that.
         payload: The incident when this was enqueued, as `Incident.to_dict` gives it.
         attempts: Sends made so far; a send an open breaker refused is none.
-        next_attempt_at: Not to be sent before this.
+        next_attempt_at: Not to be sent before this; a retry moves it.
+        held_until: Not to be sent before this either, whatever the receiver does; None if nobody holds it.
+        held_by: Who holds it: `ASSESSMENT`, `ESCALATION`, or the id of a silence.
         lease_until: Until when `leased_by` alone may send it; None if nobody may.
+        receipt: What the receiver said of it, kept for later attempts and for what follows: JSON-ready.
+        thread: The receipt of the first delivery of the same incident to the same destination; given by a claim.
     """
 
     id: str
@@ -55,6 +73,10 @@ class Delivery:
     last_error: str | None = None
     lease_until: datetime | None = None
     leased_by: str | None = None
+    receipt: dict[str, Any] = field(default_factory=dict)
+    thread: dict[str, Any] = field(default_factory=dict)
+    held_until: datetime | None = None
+    held_by: str | None = None
 
 
 def new_delivery(

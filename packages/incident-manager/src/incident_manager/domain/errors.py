@@ -39,6 +39,14 @@ class IncidentNotFoundError(IncidentManagerError):
         super().__init__(f"no incident has the id {_show(incident_id)}")
 
 
+class SilenceNotFoundError(IncidentManagerError):
+    """No silence has this id."""
+
+    def __init__(self, silence_id: str) -> None:
+        self.silence_id = silence_id
+        super().__init__(f"no silence has the id {_show(silence_id)}")
+
+
 class InvalidTransitionError(IncidentManagerError):
     """The lifecycle does not allow this in the incident's present status; nothing changed.
 
@@ -90,6 +98,13 @@ class DuplicateOpenIncidentError(IncidentManagerError):
         super().__init__(f"an open incident with the fingerprint {fingerprint} exists already")
 
 
+class DuplicateAlertError(IncidentManagerError):
+    """Another transaction stored an alert of the same id first; run the work again."""
+
+    def __init__(self) -> None:
+        super().__init__("an alert of one of these ids exists already")
+
+
 class StoreUnavailableError(IncidentManagerError):
     """The database cannot be used now; nothing of the attempted work was stored.
 
@@ -104,3 +119,63 @@ class StoreUnavailableError(IncidentManagerError):
 
 class StoreMigrationError(IncidentManagerError):
     """The database's schema cannot be brought to the one this version needs."""
+
+
+class UnauthenticatedError(IncidentManagerError):
+    """Nobody knows who asks: there is no token, or it opens nothing.
+
+    Attributes:
+        given: Whether a token was given.
+    """
+
+    def __init__(self, message: str, *, given: bool) -> None:
+        self.given = given
+        super().__init__(message)
+
+
+class ForbiddenError(IncidentManagerError):
+    """Who asks is known, and may not do this."""
+
+
+class RateLimitedError(IncidentManagerError):
+    """Asked too often; nothing was done.
+
+    Attributes:
+        retry_after: Seconds after which another try makes sense.
+    """
+
+    def __init__(self, message: str, retry_after: float) -> None:
+        self.retry_after = retry_after
+        super().__init__(message)
+
+
+class TokenNotFoundError(IncidentManagerError):
+    """No token has this id."""
+
+    def __init__(self, token_id: str) -> None:
+        super().__init__(f"no token has the id {_show(token_id)}")
+
+
+class UnprotectedError(IncidentManagerError):
+    """The service would listen to a network without asking anybody who they are; it does not start."""
+
+
+class PreconditionFailedError(IncidentManagerError):
+    """The incident is not the one that `If-Match` names; nothing was changed."""
+
+    def __init__(self, incident_id: str, actual: int) -> None:
+        super().__init__(f"incident {incident_id} has version {actual}, which If-Match does not name: read it again")
+
+
+class IdempotencyKeyReusedError(IncidentManagerError):
+    """The key was used for another request before; nothing was done."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"the key {_show(key)} was used for another request before: take a new key for a new request")
+
+
+class TooManyStreamsError(IncidentManagerError):
+    """As many clients follow the stream as may."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"{limit} clients follow the stream already, which is the limit")

@@ -39,6 +39,7 @@ class Incident:
         first_seen: When the first alert about it was received.
         last_seen: When the latest alert about it was received.
         starts_at: The newest start any of its firing alerts gave; a resolved alert from before it is out of date.
+        expires_at: When it counts as over unless an alert about it comes first; None if its sender tells the end.
         version: Grows with each change a person should know of before making another (not with each duplicate).
     """
 
@@ -65,6 +66,7 @@ class Incident:
     resolved_at: datetime | None = None
     resolved_by: str | None = None
     resolution: str | None = None
+    expires_at: datetime | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return every attribute, JSON-ready: timestamps as ISO 8601 text, enumerations as their values."""

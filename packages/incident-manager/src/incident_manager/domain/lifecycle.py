@@ -59,6 +59,7 @@ def open_from_alert(alert: Alert) -> Change:
         created_at=alert.received_at,
         updated_at=alert.received_at,
         version=1,
+        expires_at=alert.ends_at,
     )
     message = f"opened by an alert of {alert.source}"
     entry = _entry(incident, alert.received_at, _actor(alert), TimelineKind.OPENED, message, {"alert_id": alert.id})
@@ -106,8 +107,9 @@ def merge_alert(incident: Incident, alert: Alert) -> Change:
     """Take another alert about an open incident into account.
 
     A firing one updates the counters and labels, and raises the severity unless a person set it; it never touches
-    title, assignee, acknowledgement or notes. A resolved one ends the incident, unless it speaks of a moment before
-    the newest start: then it arrived late, and a newer firing alert has overtaken it.
+    title, assignee, acknowledgement or notes. An acknowledged one acknowledges it. A resolved one ends the incident,
+    unless it speaks of a moment before the newest start: then it arrived late, and a newer firing alert has overtaken
+    it.
 
     Raises:
         InvalidTransitionError: The incident is not open any more.
@@ -116,10 +118,13 @@ def merge_alert(incident: Incident, alert: Alert) -> Change:
         raise InvalidTransitionError(incident.id, incident.status, "merge", "a new incident is opened instead")
     if alert.status is AlertStatus.RESOLVED:
         return _merge_resolved(incident, alert)
+    if alert.status is AlertStatus.ACKNOWLEDGED:
+        return acknowledge(incident, _actor(alert), alert.received_at)
     merged = replace(
         _seen(incident, alert),
         alert_count=incident.alert_count + 1,
         starts_at=max(incident.starts_at, alert.starts_at),
+        expires_at=_latest_expiry(incident, alert),
         labels={**incident.labels, **alert.labels},
         annotations={**incident.annotations, **alert.annotations},
     )
@@ -133,6 +138,23 @@ def _merge_resolved(incident: Incident, alert: Alert) -> Change:
         return incident, []
     resolution = f"{alert.source} reported it resolved"
     return resolve(_seen(incident, alert), _actor(alert), alert.received_at, resolution)
+
+
+def _latest_expiry(incident: Incident, alert: Alert) -> datetime | None:
+    if alert.ends_at is None or incident.expires_at is None:
+        return alert.ends_at
+    return max(incident.expires_at, alert.ends_at)  # alerts may overtake each other
+
+
+def expire(incident: Incident, at: datetime) -> Change:
+    """Resolve an incident whose alert was to be repeated and was not; one that is not due stays as it is.
+
+    A sender such as Prometheus says of each firing alert until when it holds, and repeats it before that.
+    """
+    if not incident.status.is_open or incident.expires_at is None or at < incident.expires_at:
+        return incident, []
+    resolution = f"{incident.source} did not repeat it, and it was said to end at {incident.expires_at.isoformat()}"
+    return resolve(incident, "system", at, resolution)
 
 
 def _seen(incident: Incident, alert: Alert) -> Incident:
@@ -241,6 +263,16 @@ def _edit_texts(incident: Incident, changes: Edit, by: str, at: datetime) -> Cha
         return incident, []
     data = {name: {"from": getattr(incident, name), "to": getattr(edited, name)} for name in names}
     return edited, [_entry(edited, at, by, TimelineKind.EDITED, f"{' and '.join(names)} changed by {by}", data)]
+
+
+def classify(incident: Incident, severity: Severity, by: str, at: datetime) -> Change:
+    """Take into account how bad somebody who is no person says it is: it only gets worse by that.
+
+    Nothing changes when a person has set the severity, or the incident has ended.
+    """
+    if not incident.status.is_open or incident.severity_locked or not severity.worse_than(incident.severity):
+        return incident, []
+    return _change_severity(_next(incident, at), severity, by, at)
 
 
 def require_version(incident: Incident, expected: int | None) -> None:

@@ -19,6 +19,8 @@ class TimelineKind(StrEnum):
     ASSIGNED = "assigned"
     EDITED = "edited"
     NOTE = "note"
+    ASSESSED = "assessed"
+    SILENCED = "silenced"
     NOTIFICATION_DELIVERED = "notification_delivered"
     NOTIFICATION_FAILED = "notification_failed"
     NOTIFICATION_CANCELLED = "notification_cancelled"

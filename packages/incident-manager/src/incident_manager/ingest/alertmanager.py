@@ -13,15 +13,8 @@ from pydantic import BaseModel, Field
 from incident_manager.domain.alert import Alert, AlertStatus, new_alert
 from incident_manager.domain.errors import InvalidAlertError
 from incident_manager.domain.severity import Severity
-from incident_manager.ingest.fields import (
-    DEFAULT_SEVERITY,
-    KEY_LIMIT,
-    TITLE_LIMIT,
-    Labels,
-    Timestamp,
-    is_link,
-    shorten,
-)
+from incident_manager.ingest.fields import KEY_LIMIT, LooseLabels, LooseText, StatusWord, Timestamp
+from incident_manager.ingest.labelled import link_or_none, severity_of, title_of
 from incident_manager.ingest.validation import validate
 
 SOURCE = "alertmanager"
@@ -30,12 +23,12 @@ SOURCE = "alertmanager"
 class AlertmanagerAlert(BaseModel):
     """One alert of a notification. Unknown fields are ignored."""
 
-    status: AlertStatus
-    labels: Labels = {}
-    annotations: Labels = {}
+    status: StatusWord
+    labels: LooseLabels = {}
+    annotations: LooseLabels = {}
     startsAt: Timestamp = None
     endsAt: Timestamp = None
-    generatorURL: str = ""
+    generatorURL: LooseText = ""
     fingerprint: str = Field("", max_length=KEY_LIMIT)
 
 
@@ -43,8 +36,8 @@ class AlertmanagerWebhook(BaseModel):
     """A notification: the alerts of one group, firing and resolved ones together. Unknown fields are ignored."""
 
     version: str = "4"
-    commonLabels: Labels = {}
-    commonAnnotations: Labels = {}
+    commonLabels: LooseLabels = {}
+    commonAnnotations: LooseLabels = {}
     alerts: list[AlertmanagerAlert]
 
 
@@ -77,29 +70,18 @@ def _alert(
 ) -> Alert:
     labels = {**webhook.commonLabels, **item.labels}
     annotations = {**webhook.commonAnnotations, **item.annotations}
-    title = annotations.get("summary", "").strip() or annotations.get("title", "").strip() or labels.get("alertname")
+    status = AlertStatus(item.status)
     return new_alert(
         source=SOURCE,
-        status=item.status,
-        title=shorten(title or "Alert without a name", TITLE_LIMIT),
+        status=status,
+        title=title_of(labels, annotations),
         description=annotations.get("description", ""),
-        severity=_severity(labels.get("severity"), path, unknown_severity),
+        severity=severity_of(labels, path, unknown_severity),
         labels=labels,
         annotations=annotations,
         starts_at=item.startsAt,
-        ends_at=item.endsAt,
+        ends_at=item.endsAt if status is AlertStatus.RESOLVED else None,  # it will say so when a firing one ends
         received_at=received_at,
         dedup_key=item.fingerprint,
-        generator_url=item.generatorURL if is_link(item.generatorURL) else None,
+        generator_url=link_or_none(item.generatorURL),
     )
-
-
-def _severity(word: str | None, path: str, unknown: Severity | None) -> Severity:
-    if not word:
-        return DEFAULT_SEVERITY
-    try:
-        return Severity.parse(word)
-    except ValueError as error:
-        if unknown is not None:
-            return unknown
-        raise InvalidAlertError(f"{path}.labels.severity", word, str(error)) from None

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator
 
@@ -59,6 +60,54 @@ def _check_names(value: dict[str, str]) -> dict[str, str]:
 
 Labels = Annotated[dict[str, str], AfterValidator(_check_names)]
 """Names and values, all of them text."""
+
+
+def as_text(value: object) -> str:
+    """Write a JSON value as text: a string as it is, anything else as compact JSON with its keys in order."""
+    if isinstance(value, str):
+        return value
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+
+
+def _scalars_as_text(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return {} if value is None else value
+    kept = {name: item for name, item in value.items() if item is not None}
+    return {name: item if isinstance(item, list | dict) else as_text(item) for name, item in kept.items()}
+
+
+def _all_as_text(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return {} if value is None else value
+    return {name: as_text(item) for name, item in value.items() if item is not None}
+
+
+_Scalar = str | int | float | bool | None
+
+LooseLabels = Annotated[
+    dict[str, str],
+    BeforeValidator(_scalars_as_text, json_schema_input_type=dict[str, _Scalar] | None),
+    AfterValidator(_check_names),
+]
+"""Labels of senders that also write numbers and booleans; null means that there is none."""
+
+Details = Annotated[
+    dict[str, str],
+    BeforeValidator(_all_as_text, json_schema_input_type=dict[str, Any] | None),
+    AfterValidator(_check_names),
+]
+"""What a sender wants known besides; what is no text is kept as JSON."""
+
+
+def _none_as_empty(value: Any) -> Any:
+    return "" if value is None else value
+
+
+LooseText = Annotated[str, BeforeValidator(_none_as_empty, json_schema_input_type=str | None)]
+"""Text; null means that there is none."""
+
+StatusWord = Literal["firing", "resolved"]
+"""What most formats say of a trouble."""
 
 
 def _check_link(value: str) -> str:

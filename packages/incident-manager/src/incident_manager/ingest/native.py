@@ -16,6 +16,7 @@ from incident_manager.ingest.fields import (
     Labels,
     Link,
     SeverityWord,
+    StatusWord,
     Timestamp,
 )
 from incident_manager.ingest.validation import validate
@@ -29,14 +30,16 @@ class NativeAlert(BaseModel):
     title: str = Field(min_length=1, max_length=TITLE_LIMIT, description="What is wrong, in one line.")
     description: str = ""
     source: str = Field("api", min_length=1, max_length=SOURCE_LIMIT, description="Which system says so.")
-    status: AlertStatus = Field(AlertStatus.FIRING, description="`firing`, or `resolved` when the trouble is over.")
+    status: StatusWord = Field("firing", description="`firing`, or `resolved` when the trouble is over.")
     severity: SeverityWord = Field(
         DEFAULT_SEVERITY, description="P0 (critical) to P4 (info), or a usual word such as `warning`."
     )
     labels: Labels = Field({}, description="What the trouble is about; with `source`, its identity.")
     annotations: Labels = Field({}, description="What helps to deal with it; no part of its identity.")
     starts_at: Timestamp = Field(None, description="When it began; the moment of receipt if not given.")
-    ends_at: Timestamp = Field(None, description="When it ended.")
+    ends_at: Timestamp = Field(
+        None, description="When it ended; of a firing one, when it counts as over unless it is sent again."
+    )
     dedup_key: str | None = Field(None, max_length=KEY_LIMIT, description="Your own identity for it, before labels.")
     generator_url: Link | None = Field(None, description="A link to what raised it.")
 
@@ -66,4 +69,5 @@ def _alert(item: NativeAlert, received_at: datetime, prefix: str) -> Alert:
         raise InvalidAlertError(f"{prefix}title", item.title, "must not be blank")
     if item.starts_at and item.ends_at and item.ends_at < item.starts_at:
         raise InvalidAlertError(f"{prefix}ends_at", item.ends_at.isoformat(), "must not be before starts_at")
-    return new_alert(received_at=received_at, **{name: getattr(item, name) for name in NativeAlert.model_fields})
+    fields = {name: getattr(item, name) for name in NativeAlert.model_fields if name != "status"}
+    return new_alert(received_at=received_at, status=AlertStatus(item.status), **fields)

@@ -12,28 +12,31 @@ from incident_manager.domain.errors import InvalidAlertError
 M = TypeVar("M", bound=BaseModel)
 
 
-def validate(model: type[M], payload: object) -> M:
+def validate(model: type[M], payload: object, at: str = "") -> M:
     """Read a payload.
+
+    Args:
+        at: Where in the body the payload is, as in `[3]`; empty for the whole body.
 
     Raises:
         InvalidAlertError: For the first thing that is wrong with it.
     """
     if not isinstance(payload, dict):
-        raise InvalidAlertError("body", payload, "must be a JSON object")
+        raise InvalidAlertError(at or "body", payload, "must be a JSON object")
     try:
         return model.model_validate(payload)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         value = first["input"]
         if first["type"] == "missing":
-            raise InvalidAlertError(_path(first["loc"]), None, "is required") from None
-        raise InvalidAlertError(_path(first["loc"]), value, _rule(first["type"], first["msg"])) from None
+            raise InvalidAlertError(_path(at, first["loc"]), None, "is required") from None
+        raise InvalidAlertError(_path(at, first["loc"]), value, _rule(first["type"], first["msg"])) from None
 
 
-def _path(location: Sequence[str | int]) -> str:
+def _path(at: str, location: Sequence[str | int]) -> str:
     """Write `("alerts", 0, "labels", "severity")` as `alerts[0].labels.severity`."""
     parts = [part for part in location if part != "[key]"]
-    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts)
+    path = at + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts)
     return path.removeprefix(".") or "body"
 
 

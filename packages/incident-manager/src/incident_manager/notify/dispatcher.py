@@ -28,11 +28,13 @@ class Destination:
         notifier: How to send.
         breaker: What guards it.
         interval: Least seconds between two sends.
+        pages: Whether a notification there wakes somebody.
     """
 
     notifier: Notifier
     breaker: CircuitBreaker
     interval: float = 0.0
+    pages: bool = False
 
 
 class Dispatcher:
@@ -68,6 +70,7 @@ class Dispatcher:
                 clock=clock,
                 policy=policy or DispatchPolicy(),
                 interval=destination.interval,
+                pages=destination.pages,
                 pause=pause,
             )
             for name, destination in self._destinations.items()

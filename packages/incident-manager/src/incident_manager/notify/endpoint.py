@@ -38,6 +38,17 @@ class Answer:
     text: str
 
 
+class _Progress:
+    """How far a request came, for when there is no answer to tell."""
+
+    def __init__(self) -> None:
+        self.sending = False
+
+    async def note(self, name: str, info: object) -> None:
+        """A `trace` extension of httpx2: without any of its body a request cannot have been taken."""
+        self.sending = self.sending or name.endswith(".send_request_body.started")
+
+
 class HttpEndpoint:
     """Posts to one URL through checked addresses only; follows no redirect, uses no proxy, keeps no cookies.
 
@@ -81,12 +92,13 @@ class HttpEndpoint:
             TransientDeliveryError: There was no answer.
         """
         problem = f"no answer from {self._host} within {self._timeout:g} s"
+        progress = _Progress()
         try:
             async with asyncio.timeout(self._timeout):
                 addresses = await checked_addresses(
                     self._host, self._port, allow_private=self._allow_private, resolver=self._resolver
                 )
-                return await self._post_to_any(addresses, body, headers)
+                return await self._post_to_any(addresses, body, headers, progress)
         except (TimeoutError, httpx2.TimeoutException):
             pass
         except httpx2.ConnectError as exc:
@@ -94,11 +106,15 @@ class HttpEndpoint:
         except httpx2.TransportError as exc:
             problem = f"the connection to {self._host} broke ({type(exc).__name__})"
         # Outside the handlers, so that no HTTP exception with its request is chained to what gets logged.
-        raise TransientDeliveryError(problem)
+        raise TransientDeliveryError(problem, may_have_arrived=progress.sending)
 
     async def close(self) -> None:
         """Close the connections."""
         await self._transport.aclose()
+
+    def retry_after(self, answer: Answer) -> float | None:
+        """Seconds the receiver asks to wait; None when it does not say."""
+        return parse_retry_after(answer.headers.get("retry-after"), self._clock.time())
 
     def raise_for(self, answer: Answer, detail: str = "") -> None:
         """Return for a success, else raise what the status means for the delivery.
@@ -117,7 +133,7 @@ class HttpEndpoint:
             return
         text = f"{self._host} answered {status}" + (f" ({detail})" if detail else "")
         if status in RETRYABLE or status >= 500:
-            retry_after = parse_retry_after(answer.headers.get("retry-after"), self._clock.time())
+            retry_after = self.retry_after(answer)
             throttled = status == 429 or (status == 503 and retry_after is not None)
             raise TransientDeliveryError(text, retry_after, throttled=throttled)
         if status == 410:
@@ -126,17 +142,24 @@ class HttpEndpoint:
             raise PermanentDeliveryError(f"{text}: redirects are not followed; set the final URL")
         raise PermanentDeliveryError(text)
 
-    async def _post_to_any(self, addresses: list[str], body: bytes, headers: Mapping[str, str]) -> Answer:
+    async def _post_to_any(
+        self, addresses: list[str], body: bytes, headers: Mapping[str, str], progress: _Progress
+    ) -> Answer:
         timeout = httpx2.Timeout(self._timeout, connect=self._timeout / len(addresses)).as_dict()
         for address in addresses[:-1]:
             try:
-                return await self._post_to(address, body, headers, timeout)
+                return await self._post_to(address, body, headers, timeout, progress)
             except (httpx2.ConnectError, httpx2.ConnectTimeout):
                 continue  # nothing was sent: the next address may do
-        return await self._post_to(addresses[-1], body, headers, timeout)
+        return await self._post_to(addresses[-1], body, headers, timeout, progress)
 
     async def _post_to(
-        self, address: str, body: bytes, headers: Mapping[str, str], timeout: dict[str, float | None]
+        self,
+        address: str,
+        body: bytes,
+        headers: Mapping[str, str],
+        timeout: dict[str, float | None],
+        progress: _Progress,
     ) -> Answer:
         request = httpx2.Request(
             "POST",
@@ -144,7 +167,7 @@ class HttpEndpoint:
             headers={**headers, "Host": self._url.netloc.decode("ascii")},
             content=body,
             # The certificate is checked against the name, though the connection goes to the address.
-            extensions={"sni_hostname": self._host, "timeout": timeout},
+            extensions={"sni_hostname": self._host, "timeout": timeout, "trace": progress.note},
         )
         response = await self._transport.handle_async_request(request)
         try:

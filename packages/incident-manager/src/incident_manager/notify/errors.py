@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from incident_manager.domain.errors import IncidentManagerError
 
 
@@ -15,12 +18,24 @@ class TransientDeliveryError(DeliveryError):
     Attributes:
         retry_after: Seconds the receiver asked us to wait, or None when it did not say.
         throttled: Whether the receiver is alive and asks for less traffic (HTTP 429, or 503 with Retry-After).
+        may_have_arrived: Whether all of it was sent and only the answer is missing.
+        receipt: What the next attempt has to know, JSON-ready: for example who has it already.
     """
 
-    def __init__(self, message: str, retry_after: float | None = None, *, throttled: bool = False) -> None:
+    def __init__(
+        self,
+        message: str,
+        retry_after: float | None = None,
+        *,
+        throttled: bool = False,
+        may_have_arrived: bool = False,
+        receipt: Mapping[str, Any] | None = None,
+    ) -> None:
         super().__init__(message)
         self.retry_after = retry_after
         self.throttled = throttled
+        self.may_have_arrived = may_have_arrived
+        self.receipt = dict(receipt or {})
 
 
 class UnexpectedDeliveryError(TransientDeliveryError):

@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
-from incident_manager.domain.delivery import Delivery
+from incident_manager.domain.delivery import MAY_HAVE_ARRIVED, PAGES, Delivery
 from incident_manager.domain.errors import StoreUnavailableError
 from incident_manager.notify.errors import (
     DeliveryError,
@@ -17,7 +17,7 @@ from incident_manager.notify.errors import (
     TransientDeliveryError,
     UnexpectedDeliveryError,
 )
-from incident_manager.notify.notifier import Notifier
+from incident_manager.notify.notifier import Notifier, Receipt
 from incident_manager.notify.outbox import Outbox
 from incident_manager.notify.pacing import DispatchPolicy, Pause, pause
 from recloser import CircuitBreaker, CircuitOpenError, Clock, State
@@ -44,6 +44,8 @@ class Lane:
         clock: Time.
         policy: How deliveries are tried.
         interval: Least seconds between two sends.
+        pages: Whether a notification there wakes somebody: then none is sent for an incident that was acknowledged or
+            resolved while it waited.
         pause: How to wait.
     """
 
@@ -58,6 +60,7 @@ class Lane:
         clock: Clock,
         policy: DispatchPolicy,
         interval: float = 0.0,
+        pages: bool = False,
         pause: Pause = pause,
     ) -> None:
         self.destination = destination
@@ -69,11 +72,13 @@ class Lane:
         self._clock = clock
         self._policy = policy
         self._interval = interval
+        self._pages = pages
         self._pause = pause
         self._wake = asyncio.Event()
         self._stopping = asyncio.Event()
         self._next_send = clock.monotonic()
         self._deferred_until: datetime | None = None
+        self._holds_rows = False
 
     def wake(self) -> None:
         """Look now: something was enqueued, or the breaker changed."""
@@ -115,6 +120,9 @@ class Lane:
             StoreUnavailableError: The outbox could not be read or written.
         """
         self._wake.clear()
+        if self._holds_rows:  # the store went away in the middle of a batch
+            await self._outbox.release(self.worker)
+            self._holds_rows = False
         held = await self._held()
         if held is not None:
             return held
@@ -133,8 +141,10 @@ class Lane:
         if not batch:
             return await self._until_due()
         lease_ends = self._clock.monotonic() + self._policy.lease
+        self._holds_rows = True
         if not await self._send_all(batch, lease_ends):
             await self._outbox.release(self.worker)
+        self._holds_rows = False
         return 0.0
 
     async def _held(self) -> float | None:
@@ -164,6 +174,8 @@ class Lane:
             now = self._clock.monotonic()
             if self._stopping.is_set() or now + self._policy.send_timeout > lease_ends:
                 return False
+            if await self._is_superseded(delivery):
+                continue
             self._next_send = now + self._interval
             if not await self._deliver(delivery):
                 return False
@@ -173,14 +185,19 @@ class Lane:
         while not self._stopping.is_set() and (wait := self._next_send - self._clock.monotonic()) > 0:
             await self._pause(self._stopping, wait)
 
+    async def _is_superseded(self, delivery: Delivery) -> bool:
+        if not self._pages or delivery.event not in PAGES:
+            return False
+        return await self._outbox.cancel_superseded(destination=self.destination, id=delivery.id, at=self._now())
+
     async def _deliver(self, delivery: Delivery) -> bool:
         """Send one and settle it; False when the breaker rejected the send."""
         try:
-            await self._breaker.call(self._send, delivery)
+            receipt = await self._breaker.call(self._send, delivery)
         except CircuitOpenError:
             return False
         except TransientDeliveryError as exc:
-            await self._retry(delivery, str(exc), exc.retry_after)
+            await self._retry(delivery, exc)
         except DestinationGoneError as exc:
             # An operator's hold, because nothing but a person's decision makes this destination want messages again.
             self._breaker.force_open(f"{exc}; reset the breaker to try again")
@@ -188,30 +205,41 @@ class Lane:
         except PermanentDeliveryError as exc:
             await self._fail(delivery, str(exc))
         else:
-            logger.debug("%s was delivered to %s", delivery.id, self.destination)
-            await self._settle(lambda: self._outbox.mark_delivered(delivery.id, self.worker, self._now()))
+            await self._succeed(delivery, receipt)
         return True
 
-    async def _send(self, delivery: Delivery) -> None:
+    async def _send(self, delivery: Delivery) -> Receipt:
         limit = self._policy.send_timeout
         try:
             async with asyncio.timeout(limit):
-                await self._notifier.send(delivery)
+                return await self._notifier.send(delivery)
         except DeliveryError:
             raise
         except TimeoutError:
-            raise TransientDeliveryError(f"sending took longer than {limit:g} s") from None
+            raise TransientDeliveryError(f"sending took longer than {limit:g} s", may_have_arrived=True) from None
         except Exception as exc:  # noqa: BLE001 - logged; others must be delivered, and this one when it is mended
             raise _unexpected(self.destination, delivery, exc) from None
 
-    async def _retry(self, delivery: Delivery, error: str, retry_after: float | None) -> None:
+    async def _succeed(self, delivery: Delivery, receipt: Receipt) -> None:
+        logger.debug("%s was delivered to %s", delivery.id, self.destination)
+        for warning in receipt.warnings:
+            logger.warning("%s was delivered to %s, but %s", delivery.id, self.destination, warning)
+        await self._settle(
+            lambda: self._outbox.mark_delivered(
+                delivery.id, self.worker, self._now(), receipt=receipt.kept, warnings=receipt.warnings
+            )
+        )
+
+    async def _retry(self, delivery: Delivery, failure: TransientDeliveryError) -> None:
+        error = str(failure)
         age = (self._now() - delivery.created_at).total_seconds()
         if age >= self._policy.give_up_after:
             await self._fail(delivery, f"given up after {age / 3600:.1f} h: {error}")
             return
         attempts = delivery.attempts + 1
         backoff = self._policy.backoff
-        seconds = backoff.after(attempts) if retry_after is None else backoff.as_asked(retry_after)
+        asked = failure.retry_after
+        seconds = backoff.after(attempts) if asked is None else backoff.as_asked(asked)
         logger.warning(
             "%s was not delivered to %s (attempt %d), next in %.1f s: %s",
             delivery.id,
@@ -221,7 +249,14 @@ class Lane:
             error,
         )
         at = self._now() + timedelta(seconds=seconds)
-        await self._settle(lambda: self._outbox.retry_later(delivery.id, self.worker, at, error, count_attempt=True))
+        receipt = {**delivery.receipt, **failure.receipt}
+        if failure.may_have_arrived:
+            receipt[MAY_HAVE_ARRIVED] = True
+        await self._settle(
+            lambda: self._outbox.retry_later(
+                delivery.id, self.worker, at, error, count_attempt=True, receipt=receipt or None
+            )
+        )
 
     async def _fail(self, delivery: Delivery, error: str) -> None:
         logger.error("%s will not be delivered to %s: %s", delivery.id, self.destination, error)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from incident_manager.domain.delivery import Delivery
 
@@ -25,14 +25,33 @@ class Outbox(Protocol):
         """
         ...
 
-    async def mark_delivered(self, id: str, worker: str, at: datetime) -> None:
-        """The receiver has it: counts the attempt and adds a timeline entry."""
+    async def mark_delivered(
+        self,
+        id: str,
+        worker: str,
+        at: datetime,
+        *,
+        receipt: Mapping[str, Any] | None = None,
+        warnings: Sequence[str] = (),
+    ) -> None:
+        """The receiver has it: counts the attempt and adds a timeline entry with the warnings; keeps the receipt."""
         ...
 
     async def retry_later(
-        self, id: str, worker: str, next_attempt_at: datetime, error: str, count_attempt: bool
+        self,
+        id: str,
+        worker: str,
+        next_attempt_at: datetime,
+        error: str,
+        count_attempt: bool,
+        *,
+        receipt: Mapping[str, Any] | None = None,
     ) -> None:
-        """It could not be delivered now; the lease ends."""
+        """It could not be delivered now; the lease ends. The receipt, if any, replaces the one that was kept."""
+        ...
+
+    async def cancel_superseded(self, *, destination: str, id: str, at: datetime) -> bool:
+        """Cancel a page whose incident was acknowledged or resolved since; whether it was, and must not be sent."""
         ...
 
     async def mark_failed(self, id: str, worker: str, at: datetime, error: str) -> None:

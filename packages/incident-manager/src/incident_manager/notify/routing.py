@@ -1,29 +1,41 @@
-"""Who is told about an incident: rules by severity, from the settings."""
+"""Who is told about an incident, and who is told later if nobody acknowledges it: rules from the settings."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 
 from incident_manager.domain.incident import Incident
 from incident_manager.domain.severity import Severity
+from incident_manager.pipeline.router import Step
 
 
 @dataclass(frozen=True)
 class Route:
-    """One rule.
+    """One rule. It is for the incidents that meet every condition it has.
 
     Args:
-        severities: Incidents it is for; empty means every one.
+        severities: Severities; empty means every one.
         destinations: Names of the destinations that are told.
+        sources: Senders, with `*` for any text; empty means every one.
+        labels: Values that labels must have, with `*` for any text.
+        escalation: Who is told later, if the incident is still open and nobody has acknowledged it.
     """
 
     severities: frozenset[Severity]
     destinations: tuple[str, ...]
+    sources: tuple[str, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    escalation: tuple[Step, ...] = ()
 
     def matches(self, incident: Incident) -> bool:
         """Whether the rule is for this incident."""
-        return not self.severities or incident.severity in self.severities
+        return (
+            (not self.severities or incident.severity in self.severities)
+            and (not self.sources or any(fnmatchcase(incident.source, pattern) for pattern in self.sources))
+            and all(fnmatchcase(incident.labels.get(name, ""), pattern) for name, pattern in self.labels.items())
+        )
 
 
 class Router:
@@ -40,3 +52,8 @@ class Router:
         """Destinations to tell, in the order of the rules, without repetition."""
         named = (name for route in self._routes if route.matches(incident) for name in route.destinations)
         return list(dict.fromkeys(named))
+
+    def escalation_for(self, incident: Incident) -> list[Step]:
+        """Who is told later, in the order of time."""
+        steps = {step for route in self._routes if route.matches(incident) for step in route.escalation}
+        return sorted(steps, key=lambda step: (step.after, step.destination))

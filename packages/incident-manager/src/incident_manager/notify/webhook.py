@@ -11,6 +11,8 @@ from typing import Any
 
 from incident_manager.domain.delivery import Delivery
 from incident_manager.notify.endpoint import HttpEndpoint
+from incident_manager.notify.notifier import Receipt
+from incident_manager.notify.templates import Templates
 from recloser import Clock
 
 SECRET_PREFIX = "whsec_"  # noqa: S105 - not a secret, but what every secret begins with
@@ -58,6 +60,7 @@ class WebhookNotifier:
         clock: For the time of each attempt.
         key: Signing key, from `decode_secret`; None sends unsigned.
         headers: More request headers, for example of an API gateway.
+        templates: `body` may be given; it is JSON.
     """
 
     def __init__(
@@ -67,15 +70,19 @@ class WebhookNotifier:
         clock: Clock,
         key: bytes | None = None,
         headers: dict[str, str] | None = None,
+        templates: Templates | None = None,
     ) -> None:
         self._endpoint = endpoint
         self._clock = clock
         self._key = key
         self._headers = dict(headers or {})
+        self._templates = templates or Templates()
 
-    async def send(self, delivery: Delivery) -> None:
+    async def send(self, delivery: Delivery) -> Receipt:
         """See `Notifier.send`."""
-        body = webhook_body(delivery)
+        warnings: list[str] = []
+        text = self._templates.render("body", delivery, warnings)
+        body = webhook_body(delivery) if text is None else text.encode()
         timestamp = int(self._clock.time())
         headers = {
             **self._headers,
@@ -87,6 +94,7 @@ class WebhookNotifier:
         if self._key is not None:
             headers["webhook-signature"] = signature(self._key, delivery.id, timestamp, body)
         self._endpoint.raise_for(await self._endpoint.post(body, headers))
+        return Receipt(warnings=tuple(warnings))
 
     async def close(self) -> None:
         """See `Notifier.close`."""

@@ -19,31 +19,47 @@ from incident_manager.domain.lifecycle import (
 from incident_manager.domain.severity import Severity
 from incident_manager.pipeline.correlate import News
 from incident_manager.pipeline.persist import enqueue
+from incident_manager.pipeline.plan import NO_ASSESSMENT, AssessmentPlan
 from incident_manager.pipeline.process import nobody
 from incident_manager.pipeline.router import Router
+from incident_manager.pipeline.witness import Witness
+from incident_manager.store import assessments
 from incident_manager.store.database import Store
 from incident_manager.store.repository import UnitOfWork
 from recloser import Clock
+
+UNSEEN = Witness()
+"""Of changes that nobody watches."""
 
 
 class IncidentActions:
     """Validated changes by people, each one transaction of incident, timeline and notifications.
 
     Every change raises `IncidentNotFoundError`, `InvalidTransitionError`, `VersionConflictError` (when it gives the
-    version it was decided on, and that is not the present one) or `StoreUnavailableError`; then nothing is changed.
+    version it was decided on, and that is not the present one), `StoreUnavailableError` or what its witness raises;
+    then nothing is changed.
 
     Args:
         store: Where everything is kept.
         router: Who is told of an incident.
         clock: Time of the changes.
         on_enqueued: Called after a commit that enqueued notifications; it must not block.
+        plan: What is to be found out about new incidents.
     """
 
-    def __init__(self, store: Store, router: Router, clock: Clock, on_enqueued: Callable[[], None] = nobody) -> None:
+    def __init__(
+        self,
+        store: Store,
+        router: Router,
+        clock: Clock,
+        on_enqueued: Callable[[], None] = nobody,
+        plan: AssessmentPlan = NO_ASSESSMENT,
+    ) -> None:
         self._store = store
         self._router = router
         self._clock = clock
         self._on_enqueued = on_enqueued
+        self._plan = plan
 
     async def create(
         self,
@@ -56,6 +72,7 @@ class IncidentActions:
         labels: dict[str, str] | None = None,
         annotations: dict[str, str] | None = None,
         assignee: str | None = None,
+        witness: Witness = UNSEEN,
     ) -> Incident:
         """Open an incident that no alert reported."""
         at = self._now()
@@ -72,41 +89,71 @@ class IncidentActions:
         )
 
         async def work(unit: UnitOfWork) -> int:
+            await witness.before(unit)
             await unit.insert(incident)
             await unit.add_timeline(entries)
-            return await enqueue(unit, [News(NotificationEvent.TRIGGERED, incident)], self._router, at)
+            await assessments.add(unit, [incident.id], self._plan.jobs, at)
+            await witness.after(unit, None, incident)
+            news = [News(NotificationEvent.TRIGGERED, incident)]
+            return await enqueue(unit, news, self._router, at, self._plan)
 
-        if await self._store.run(work):
+        if await self._store.run(work) or self._plan.jobs:
             self._on_enqueued()
         return incident
 
-    async def patch(self, incident_id: str, changes: Edit, *, by: str, expected_version: int | None = None) -> Incident:
+    async def patch(
+        self,
+        incident_id: str,
+        changes: Edit,
+        *,
+        by: str,
+        expected_version: int | None = None,
+        witness: Witness = UNSEEN,
+    ) -> Incident:
         """Apply an edit, as one version."""
-        return await self._change(incident_id, lambda old, at: edit(old, changes, by, at), expected_version)
+        return await self._change(incident_id, lambda old, at: edit(old, changes, by, at), expected_version, witness)
 
-    async def acknowledge(self, incident_id: str, *, by: str, expected_version: int | None = None) -> Incident:
+    async def acknowledge(
+        self, incident_id: str, *, by: str, expected_version: int | None = None, witness: Witness = UNSEEN
+    ) -> Incident:
         """Record that somebody has seen it; the first acknowledgement stays."""
-        return await self._change(incident_id, lambda old, at: acknowledge(old, by, at), expected_version)
+        return await self._change(incident_id, lambda old, at: acknowledge(old, by, at), expected_version, witness)
 
     async def resolve(
-        self, incident_id: str, *, by: str, resolution: str | None = None, expected_version: int | None = None
+        self,
+        incident_id: str,
+        *,
+        by: str,
+        resolution: str | None = None,
+        expected_version: int | None = None,
+        witness: Witness = UNSEEN,
     ) -> Incident:
         """Resolve an open incident."""
-        return await self._change(incident_id, lambda old, at: resolve(old, by, at, resolution), expected_version)
+        return await self._change(
+            incident_id, lambda old, at: resolve(old, by, at, resolution), expected_version, witness
+        )
 
     async def _change(
-        self, incident_id: str, change: Callable[[Incident, datetime], Change], expected_version: int | None
+        self,
+        incident_id: str,
+        change: Callable[[Incident, datetime], Change],
+        expected_version: int | None,
+        witness: Witness,
     ) -> Incident:
         async def work(unit: UnitOfWork) -> tuple[Incident, int]:
+            await witness.before(unit)
             before = await unit.get(incident_id)
+            witness.approve(before)
             require_version(before, expected_version)
             at = self._now()
             after, entries = change(before, at)
-            if after == before:
-                return before, 0
-            await unit.update(after, before.version)
-            await unit.add_timeline(entries)
-            return after, await enqueue(unit, _news(before, after), self._router, at)
+            enqueued = 0
+            if after != before:
+                await unit.update(after, before.version)
+                await unit.add_timeline(entries)
+                enqueued = await enqueue(unit, _news(before, after), self._router, at, self._plan)
+            await witness.after(unit, before, after)
+            return after, enqueued
 
         incident, enqueued = await self._store.run(work)
         if enqueued:

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from itertools import chain
+from typing import Any, TypeAlias
 
-from incident_manager.domain.delivery import Delivery, NotificationEvent, new_delivery
+from incident_manager.domain.delivery import ASSESSMENT, ESCALATION, Delivery, NotificationEvent, new_delivery
+from incident_manager.domain.incident import Incident
 from incident_manager.pipeline.correlate import News
 from incident_manager.pipeline.router import Router
 
+Present: TypeAlias = Callable[[Incident], dict[str, Any]]
+"""What a notification holds of an incident."""
+
 
 def deliveries_for(
-    news: Iterable[News], told: Mapping[str, Sequence[str]], router: Router, at: datetime
+    news: Iterable[News],
+    told: Mapping[str, Sequence[str]],
+    router: Router,
+    at: datetime,
+    *,
+    present: Present = Incident.to_dict,
+    hold: float = 0.0,
 ) -> list[Delivery]:
     """Return the notifications owed for the news, in order.
 
@@ -19,20 +32,30 @@ def deliveries_for(
     router says by then, since a receiver that never heard of the beginning is owed no end, and one that did is. When
     an incident gets worse, destinations that only now are concerned hear of its beginning.
 
+    The steps of the escalation are notifications as well, held until their time. They are planned anew when an
+    incident gets worse, and to be cancelled when it is acknowledged or ends.
+
     Args:
         told: Destinations that were told already, by incident.
         at: When the notifications are enqueued.
+        present: How an incident is shown.
+        hold: Seconds that the news of a beginning waits for more to be found out.
     """
     knowing = {incident_id: list(destinations) for incident_id, destinations in told.items()}
     deliveries = []
+    steps: dict[str, list[Delivery]] = {}  # what is planned last counts
     for item in news:
         known = knowing.setdefault(item.incident.id, [])
-        payload = item.incident.to_dict()
+        payload = present(item.incident)
         for destination, event in _addressees(item, known, router):
-            deliveries.append(new_delivery(item.incident.id, destination, event, payload, at))
+            delivery = new_delivery(item.incident.id, destination, event, payload, at)
+            if hold and item.event is NotificationEvent.TRIGGERED:
+                delivery = replace(delivery, held_until=at + timedelta(seconds=hold), held_by=ASSESSMENT)
+            deliveries.append(delivery)
             if destination not in known:
                 known.append(destination)
-    return deliveries
+        steps[item.incident.id] = _escalation(item, known, router, payload, at)
+    return [*deliveries, *chain.from_iterable(steps.values())]
 
 
 def _addressees(item: News, known: Sequence[str], router: Router) -> list[tuple[str, NotificationEvent]]:
@@ -43,3 +66,22 @@ def _addressees(item: News, known: Sequence[str], router: Router) -> list[tuple[
         return [(destination, item.event) for destination in routed]
     newly = [(destination, NotificationEvent.TRIGGERED) for destination in routed if destination not in known]
     return [(destination, item.event) for destination in known] + newly
+
+
+def _escalation(
+    item: News, known: Collection[str], router: Router, payload: dict[str, Any], at: datetime
+) -> list[Delivery]:
+    """The steps that are still to come, and those that have been missed by who only now is concerned."""
+    incident = item.incident
+    if item.event in (NotificationEvent.ACKNOWLEDGED, NotificationEvent.RESOLVED) or incident.acknowledged_at:
+        return []
+    told, steps = set(known), []
+    for step in router.escalation_for(incident):
+        due = incident.created_at + timedelta(seconds=step.after)
+        if due <= at and step.destination in told:
+            continue
+        event = NotificationEvent.ESCALATED if step.destination in told else NotificationEvent.TRIGGERED
+        delivery = new_delivery(incident.id, step.destination, event, payload, at)
+        steps.append(replace(delivery, held_until=max(due, at), held_by=ESCALATION))
+        told.add(step.destination)
+    return steps

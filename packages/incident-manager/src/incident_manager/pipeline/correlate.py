@@ -18,6 +18,7 @@ class Action(StrEnum):
 
     OPENED = "opened"
     UPDATED = "updated"
+    ACKNOWLEDGED = "acknowledged"
     RESOLVED = "resolved"
     IGNORED = "ignored"
 
@@ -59,22 +60,29 @@ class Correlation:
     entries: list[TimelineEntry] = field(default_factory=list)
     news: list[News] = field(default_factory=list)
     _open: dict[str, Draft] = field(default_factory=dict)
+    _known: dict[str, str | None] = field(default_factory=dict)
 
     @classmethod
-    def starting_from(cls, open_incidents: Mapping[str, Incident]) -> Correlation:
-        """Begin with what the store has, by fingerprint."""
-        return cls(_open={key: Draft(incident, incident) for key, incident in open_incidents.items()})
+    def starting_from(
+        cls, open_incidents: Mapping[str, Incident], known: Mapping[str, str | None] | None = None
+    ) -> Correlation:
+        """Begin with what the store has: open incidents by fingerprint, and the incidents of alerts it knows by id."""
+        drafts = {key: Draft(incident, incident) for key, incident in open_incidents.items()}
+        return cls(_open=drafts, _known=dict(known or {}))
 
     def add(self, alert: Alert) -> Accepted:
-        """Take one alert into account."""
+        """Take one alert into account; one that was taken already changes nothing."""
+        if alert.id in self._known:
+            return Accepted(alert.id, self._known[alert.id], Action.IGNORED)
         draft = self._open.get(alert.fingerprint)
         if draft is not None:
             accepted = self._merge(draft, alert)
         elif alert.status is AlertStatus.FIRING:
             accepted = self._open_new(alert)
-        else:  # nothing to resolve: kept as received, and nobody is told
+        else:  # nothing to resolve or to acknowledge: kept as received, and nobody is told
             accepted = Accepted(alert.id, None, Action.IGNORED)
         self.received.append((alert, accepted.incident_id))
+        self._known[alert.id] = accepted.incident_id
         return accepted
 
     def changed(self) -> Iterable[tuple[Incident, int]]:
@@ -101,7 +109,7 @@ class Correlation:
     def _merge(self, draft: Draft, alert: Alert) -> Accepted:
         before = draft.incident
         after, entries = merge_alert(before, alert)
-        if after is before:  # a resolved alert that came too late
+        if after is before:  # a resolved alert that came too late, or a second acknowledgement
             return Accepted(alert.id, before.id, Action.IGNORED)
         if draft.incident is draft.stored:
             self.drafts.append(draft)
@@ -111,6 +119,9 @@ class Correlation:
             del self._open[alert.fingerprint]
             self.news.append(News(NotificationEvent.RESOLVED, after))
             return Accepted(alert.id, after.id, Action.RESOLVED)
+        if alert.status is AlertStatus.ACKNOWLEDGED:
+            self.news.append(News(NotificationEvent.ACKNOWLEDGED, after))
+            return Accepted(alert.id, after.id, Action.ACKNOWLEDGED)
         if after.severity.worse_than(before.severity):
             self.news.append(News(NotificationEvent.ESCALATED, after))
         return Accepted(alert.id, after.id, Action.UPDATED)

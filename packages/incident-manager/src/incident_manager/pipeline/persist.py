@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from datetime import datetime
 
-from incident_manager.domain.delivery import NotificationEvent
-from incident_manager.pipeline.announce import deliveries_for
+from incident_manager.domain.delivery import Delivery, NotificationEvent
+from incident_manager.domain.incident import Incident
+from incident_manager.domain.silence import Silence, silent_until
+from incident_manager.domain.timeline import TimelineEntry, TimelineKind
+from incident_manager.pipeline.announce import Present, deliveries_for
 from incident_manager.pipeline.correlate import Correlation, News
+from incident_manager.pipeline.plan import NO_ASSESSMENT, AssessmentPlan
+from incident_manager.pipeline.presentation import payload
 from incident_manager.pipeline.router import Router
+from incident_manager.store import assessments, outbox, silences
 from incident_manager.store.repository import UnitOfWork
 
 
-async def write(unit: UnitOfWork, correlation: Correlation, router: Router, at: datetime) -> int:
-    """Write incidents, alerts, timeline and notifications.
+async def write(
+    unit: UnitOfWork, correlation: Correlation, router: Router, at: datetime, plan: AssessmentPlan = NO_ASSESSMENT
+) -> int:
+    """Write incidents, alerts, timeline, the assessments to be made and the notifications.
 
     Returns:
         How many notifications were enqueued.
@@ -21,19 +30,66 @@ async def write(unit: UnitOfWork, correlation: Correlation, router: Router, at: 
     # Those that end come first: only then may another one open for the same fingerprint.
     for incident, stored_version in correlation.changed():
         await unit.update(incident, stored_version)
-    await unit.insert(*correlation.opened())
+    opened = list(correlation.opened())
+    await unit.insert(*opened)
     await unit.add_alerts(correlation.received)
     await unit.add_timeline(correlation.entries)
-    return await enqueue(unit, correlation.news, router, at)
+    await assessments.add(unit, [incident.id for incident in opened], plan.jobs, at)
+    return await enqueue(unit, correlation.news, router, at, plan)
 
 
-async def enqueue(unit: UnitOfWork, news: Sequence[News], router: Router, at: datetime) -> int:
+async def enqueue(
+    unit: UnitOfWork, news: Sequence[News], router: Router, at: datetime, plan: AssessmentPlan = NO_ASSESSMENT
+) -> int:
     """Write the notifications owed for the news, and return their number."""
     if not news:
         return 0
     new = {item.incident.id for item in news if item.event is NotificationEvent.TRIGGERED}
     older = {item.incident.id for item in news} - new  # nobody was told of a new one before
+    await outbox.cancel_escalation(unit, older)
     told = await unit.all_destinations_triggered(older)
-    deliveries = deliveries_for(news, told, router, at)
+    present = await _presentation(unit, older, plan)
+    deliveries = deliveries_for(news, told, router, at, present=present, hold=plan.hold)
+    deliveries = await silenced(unit, news, deliveries, at)
     await unit.enqueue(deliveries)
     return len(deliveries)
+
+
+async def silenced(
+    unit: UnitOfWork, news: Sequence[News], deliveries: Sequence[Delivery], at: datetime
+) -> list[Delivery]:
+    """Hold notifications back for as long as a silence asks, and tell the timeline so."""
+    known = await silences.current(unit, at)
+    if not known:
+        return list(deliveries)
+    latest = {item.incident.id: item.incident for item in news}
+    silent = {key: found for key, incident in latest.items() if (found := silent_until(incident, known, at))}
+    held = [
+        _held(delivery, *silent[delivery.incident_id]) if delivery.incident_id in silent else delivery
+        for delivery in deliveries
+    ]
+    concerned = {delivery.incident_id for delivery in deliveries} & silent.keys()
+    await unit.add_timeline(_silence_entry(incident_id, *silent[incident_id], at) for incident_id in sorted(concerned))
+    return held
+
+
+def _held(delivery: Delivery, until: datetime, silence: Silence) -> Delivery:
+    if delivery.held_until is not None and delivery.held_until >= until:
+        return delivery
+    return replace(delivery, held_until=until, held_by=silence.id)
+
+
+def _silence_entry(incident_id: str, until: datetime, silence: Silence, at: datetime) -> TimelineEntry:
+    message = f"notifications are held back until {until:%Y-%m-%d %H:%M:%S} UTC: {silence.reason}"
+    data = {"silence_id": silence.id, "until": until.isoformat()}
+    return TimelineEntry(
+        incident_id=incident_id, at=at, actor=silence.created_by, kind=TimelineKind.SILENCED, message=message, data=data
+    )
+
+
+async def _presentation(unit: UnitOfWork, older: Collection[str], plan: AssessmentPlan) -> Present:
+    """How incidents are shown in notifications, given what is known of them."""
+    if not plan.jobs:
+        return Incident.to_dict
+    findings = await assessments.findings_of(unit, older)
+    return lambda incident: payload(incident, findings.get(incident.id, ()))

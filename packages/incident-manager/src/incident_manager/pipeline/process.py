@@ -7,11 +7,13 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from incident_manager.domain.alert import Alert
-from incident_manager.domain.errors import DuplicateOpenIncidentError
+from incident_manager.domain.errors import DuplicateAlertError, DuplicateOpenIncidentError
+from incident_manager.domain.ids import is_event_id
 from incident_manager.pipeline import persist
 from incident_manager.pipeline.coalesce import Coalescer
 from incident_manager.pipeline.correlate import Accepted, Correlation
 from incident_manager.pipeline.order import order_of
+from incident_manager.pipeline.plan import NO_ASSESSMENT, AssessmentPlan
 from incident_manager.pipeline.router import Router
 from incident_manager.store.database import Store
 from incident_manager.store.repository import UnitOfWork
@@ -38,13 +40,22 @@ class AlertPipeline:
         router: Who is told of an incident.
         clock: Time of enqueueing.
         on_enqueued: Called after a commit that enqueued notifications; it must not block.
+        plan: What is to be found out about new incidents.
     """
 
-    def __init__(self, store: Store, router: Router, clock: Clock, on_enqueued: Callable[[], None] = nobody) -> None:
+    def __init__(
+        self,
+        store: Store,
+        router: Router,
+        clock: Clock,
+        on_enqueued: Callable[[], None] = nobody,
+        plan: AssessmentPlan = NO_ASSESSMENT,
+    ) -> None:
         self._store = store
         self._router = router
         self._clock = clock
         self._on_enqueued = on_enqueued
+        self._plan = plan
         self._requests: Coalescer[Sequence[Alert], list[Accepted]] = Coalescer(
             self._accept_all, weigh=len, limit=GROUP_LIMIT
         )
@@ -68,21 +79,23 @@ class AlertPipeline:
             try:
                 outcomes, enqueued = await self._store.run(lambda unit: self._work(unit, requests))
                 break
-            except DuplicateOpenIncidentError:
-                # Another process opened the incident between our look-up and our insert; the next look-up finds it.
+            except (DuplicateOpenIncidentError, DuplicateAlertError) as error:
+                # Another process stored it between our look-up and our insert; the next look-up finds it.
                 if attempt == ATTEMPTS:
                     raise
-                logger.info("another process opened an incident at the same moment; looking again")
-        if enqueued:
+                logger.info("another process was faster, looking again: %s", error)
+        if enqueued or self._plan.jobs:
             self._on_enqueued()
         return outcomes
 
     async def _work(self, unit: UnitOfWork, requests: Sequence[Sequence[Alert]]) -> tuple[list[list[Accepted]], int]:
         fingerprints = {alert.fingerprint for alerts in requests for alert in alerts}
-        correlation = Correlation.starting_from(await unit.find_all_open(fingerprints))
+        events = [alert.id for alerts in requests for alert in alerts if is_event_id(alert.id)]
+        open_incidents = await unit.find_all_open(fingerprints)
+        correlation = Correlation.starting_from(open_incidents, await unit.known_alerts(events))
         outcomes = [_correlate(correlation, alerts) for alerts in requests]
         at = datetime.fromtimestamp(self._clock.time(), UTC)
-        return outcomes, await persist.write(unit, correlation, self._router, at)
+        return outcomes, await persist.write(unit, correlation, self._router, at, self._plan)
 
 
 def _correlate(correlation: Correlation, alerts: Sequence[Alert]) -> list[Accepted]:

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
 
-from sqlalchemy import bindparam, func, insert, select, update
+from sqlalchemy import bindparam, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from incident_manager.domain.alert import Alert
-from incident_manager.domain.delivery import Delivery, DeliveryStatus, NotificationEvent
-from incident_manager.domain.errors import DuplicateOpenIncidentError, IncidentNotFoundError, VersionConflictError
+from incident_manager.domain.delivery import ESCALATION, PAGES, Delivery, DeliveryStatus, NotificationEvent
+from incident_manager.domain.errors import (
+    DuplicateAlertError,
+    DuplicateOpenIncidentError,
+    IncidentNotFoundError,
+    VersionConflictError,
+)
 from incident_manager.domain.incident import Incident
 from incident_manager.domain.timeline import TimelineEntry
 from incident_manager.store import mapping
-from incident_manager.store.paging import IncidentFilter, Page, select_page, to_page
+from incident_manager.store.paging import IncidentFilter, Page, SortOrder, select_page, to_page
 from incident_manager.store.schema import IS_OPEN, alerts, incidents, outbox, timeline
 
 _PARAMETERS = 1000
@@ -27,6 +33,14 @@ _FIND_OPEN = (
     .order_by(incidents.c.fingerprint)  # the same order for everybody, so that no two wait for each other
 )
 _FIND_OPEN_TO_CHANGE = _FIND_OPEN.with_for_update()
+_FIND_EXPIRED = (
+    select(incidents)
+    .where(incidents.c.expires_at <= bindparam("at"), IS_OPEN)
+    .order_by(incidents.c.expires_at)
+    .limit(bindparam("most"))
+)
+_FIND_EXPIRED_TO_CHANGE = _FIND_EXPIRED.with_for_update(skip_locked=True)
+_KNOWN_ALERTS = select(alerts.c.id, alerts.c.incident_id).where(alerts.c.id.in_(bindparam("alert_ids", expanding=True)))
 _GET = select(incidents).where(incidents.c.id == bindparam("incident_id"))
 _GET_TO_CHANGE = _GET.with_for_update()
 _UPDATE = update(incidents).where(
@@ -37,7 +51,7 @@ _TIMELINE = select(timeline).where(timeline.c.incident_id == bindparam("incident
 _ALERTS = (
     select(alerts)
     .where(alerts.c.incident_id == bindparam("incident_id"))
-    .order_by(alerts.c.id.desc())
+    .order_by(alerts.c.received_at.desc(), alerts.c.id.desc())
     .limit(bindparam("most"))
 )
 _DELIVERIES = select(outbox).where(outbox.c.incident_id == bindparam("incident_id")).order_by(outbox.c.sequence)
@@ -45,8 +59,16 @@ _TOLD = (
     select(outbox.c.incident_id, outbox.c.destination)
     .where(
         outbox.c.incident_id.in_(bindparam("incident_ids", expanding=True)),
-        outbox.c.event.in_([NotificationEvent.TRIGGERED.value, NotificationEvent.ESCALATED.value]),
+        # An acknowledgement is owed only to who knows, or may know, of the incident.
+        outbox.c.event.in_([*sorted(PAGES), NotificationEvent.ACKNOWLEDGED.value]),
         outbox.c.status.in_([DeliveryStatus.PENDING.value, DeliveryStatus.DELIVERED.value]),
+        # Steps of an escalation that nobody has been told by yet.
+        or_(
+            outbox.c.held_by.is_(None),
+            outbox.c.held_by != ESCALATION,
+            outbox.c.attempts > 0,
+            outbox.c.status == DeliveryStatus.DELIVERED.value,
+        ),
     )
     .group_by(outbox.c.incident_id, outbox.c.destination)
     .order_by(func.min(outbox.c.sequence))
@@ -73,10 +95,19 @@ class UnitOfWork:
         """Return the open incidents of several fingerprints."""
         statement = _FIND_OPEN_TO_CHANGE if self._changing else _FIND_OPEN
         found: dict[str, Incident] = {}
-        for some in _chunks(sorted(fingerprints)):
+        for some in chunks(sorted(fingerprints)):
             rows = await self.connection.execute(statement, {"fingerprints": some})
             found |= {row.fingerprint: mapping.to_incident(row) for row in rows}
         return found
+
+    async def find_expired(self, at: datetime, limit: int) -> Sequence[Incident]:
+        """Return open incidents that counted as over at a moment, the longest expired first.
+
+        When they are read to be changed, those that another process is changing are left out.
+        """
+        statement = _FIND_EXPIRED_TO_CHANGE if self._changing else _FIND_EXPIRED
+        rows = await self.connection.execute(statement, {"at": at, "most": limit})
+        return [mapping.to_incident(row) for row in rows]
 
     async def get(self, incident_id: str) -> Incident:
         """Return one incident.
@@ -127,10 +158,28 @@ class UnitOfWork:
         await self.add_alerts([(alert, incident_id)])
 
     async def add_alerts(self, received: Iterable[tuple[Alert, str | None]]) -> None:
-        """Keep several alerts, each with its incident's id or None."""
+        """Keep several alerts, each with its incident's id or None.
+
+        Raises:
+            DuplicateAlertError: One of them is kept already.
+        """
         rows = [mapping.alert_values(alert, incident_id) for alert, incident_id in received]
-        if rows:
+        if not rows:
+            return
+        try:
             await self.connection.execute(insert(alerts), rows)
+        except IntegrityError as error:
+            if _is_alert_id(error):
+                raise DuplicateAlertError from error
+            raise
+
+    async def known_alerts(self, alert_ids: Collection[str]) -> dict[str, str | None]:
+        """Return which of these alerts are kept, each with its incident's id or None."""
+        known: dict[str, str | None] = {}
+        for some in chunks(sorted(alert_ids)):
+            rows = await self.connection.execute(_KNOWN_ALERTS, {"alert_ids": some})
+            known |= {row.id: row.incident_id for row in rows}
+        return known
 
     async def alerts(self, incident_id: str, limit: int = 100) -> Sequence[Alert]:
         """Return the latest alerts of an incident, newest first."""
@@ -169,22 +218,24 @@ class UnitOfWork:
     async def all_destinations_triggered(self, incident_ids: Collection[str]) -> Mapping[str, Sequence[str]]:
         """Return the same for several incidents; each one's destinations in the order they were told."""
         told: dict[str, list[str]] = {}
-        for some in _chunks(sorted(incident_ids)):
+        for some in chunks(sorted(incident_ids)):
             for row in await self.connection.execute(_TOLD, {"incident_ids": some}):
                 told.setdefault(row.incident_id, []).append(row.destination)
         return told
 
-    async def list(self, where: IncidentFilter, limit: int, cursor: str | None = None) -> Page:
-        """Return a page of up to `limit` incidents, newest first.
+    async def list(
+        self, where: IncidentFilter, limit: int, cursor: str | None = None, order: SortOrder = SortOrder.NEWEST
+    ) -> Page:
+        """Return a page of up to `limit` incidents, newest first if nothing else is asked for.
 
         Raises:
-            InvalidCursorError: The cursor is not one of ours.
+            InvalidCursorError: The cursor is not one of ours, or is of another query.
         """
-        rows = await self.connection.execute(select_page(where, limit, cursor))
-        return to_page([mapping.to_incident(row) for row in rows], limit)
+        rows = await self.connection.execute(select_page(where, limit, cursor, order))
+        return to_page([mapping.to_incident(row) for row in rows], limit, where, order)
 
 
-def _chunks(values: Sequence[str]) -> Iterable[Sequence[str]]:
+def chunks(values: Sequence[str]) -> Iterable[Sequence[str]]:
     """Cut values into parts that fit into one statement: databases limit its parameters (SQLite to 32,766)."""
     return (values[start : start + _PARAMETERS] for start in range(0, len(values), _PARAMETERS))
 
@@ -193,3 +244,9 @@ def _is_open_fingerprint(error: IntegrityError) -> bool:
     """Tell whether the index on open fingerprints was violated; SQLite names the column, PostgreSQL the index."""
     text = str(error.orig)
     return "incidents.fingerprint" in text or "uq_incidents_open_fingerprint" in text
+
+
+def _is_alert_id(error: IntegrityError) -> bool:
+    """Tell whether the primary key of alerts was violated; SQLite names the column, PostgreSQL the constraint."""
+    text = str(error.orig)
+    return "alerts.id" in text or "pk_alerts" in text

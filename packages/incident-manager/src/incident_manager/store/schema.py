@@ -12,6 +12,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    UniqueConstraint,
     text,
 )
 
@@ -31,6 +32,9 @@ IS_OPEN = text("status NOT IN ('resolved', 'closed')")
 
 IS_PENDING = text("status = 'pending'")
 """The same for the outbox."""
+
+IS_TO_BE_ASSESSED = text("is_pending")
+"""The same for assessments."""
 
 incidents = Table(
     "incidents",
@@ -58,6 +62,7 @@ incidents = Table(
     Column("resolved_at", UtcDateTime),
     Column("resolved_by", Text),
     Column("resolution", Text),
+    Column("expires_at", UtcDateTime),
 )
 
 Index("ix_incidents_status_id", incidents.c.status, incidents.c.id)
@@ -68,6 +73,7 @@ Index(
     sqlite_where=IS_OPEN,
     postgresql_where=IS_OPEN,
 )
+Index("ix_incidents_open_expires_at", incidents.c.expires_at, sqlite_where=IS_OPEN, postgresql_where=IS_OPEN)
 
 alerts = Table(
     "alerts",
@@ -123,6 +129,9 @@ outbox = Table(
     Column("last_error", Text),
     Column("lease_until", UtcDateTime),
     Column("leased_by", Text),
+    Column("receipt", JsonObject, nullable=False, server_default=text("'{}'")),
+    Column("held_until", UtcDateTime),
+    Column("held_by", String(40)),
     # Without it SQLite would give the number of a deleted last row again, and order would be lost.
     sqlite_autoincrement=True,
 )
@@ -135,3 +144,85 @@ Index(
     sqlite_where=IS_PENDING,
     postgresql_where=IS_PENDING,
 )
+
+assessments = Table(
+    "assessments",
+    metadata,
+    Column("sequence", Sequence, primary_key=True, autoincrement=True),
+    Column("incident_id", String(40), ForeignKey("incidents.id"), nullable=False),
+    Column("job", String(16), nullable=False),
+    Column("found_by", String(32)),
+    Column("is_fallback", Boolean, nullable=False),
+    Column("data", JsonObject, nullable=False),
+    Column("is_pending", Boolean, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("next_attempt_at", UtcDateTime, nullable=False),
+    Column("lease_until", UtcDateTime),
+    Column("leased_by", Text),
+    UniqueConstraint("incident_id", "job"),
+    sqlite_autoincrement=True,
+)
+
+Index(
+    "ix_assessments_pending_next_attempt_at",
+    assessments.c.next_attempt_at,
+    sqlite_where=IS_TO_BE_ASSESSED,
+    postgresql_where=IS_TO_BE_ASSESSED,
+)
+
+silences = Table(
+    "silences",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("matchers", JsonObject, nullable=False),
+    Column("starts_at", UtcDateTime, nullable=False),
+    Column("ends_at", UtcDateTime, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("created_by", Text, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+)
+
+Index("ix_silences_ends_at", silences.c.ends_at)
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("id", String(16), primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("roles", Text, nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime),
+    Column("last_used_at", UtcDateTime),
+    Column("revoked_at", UtcDateTime),
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("sequence", Sequence, primary_key=True, autoincrement=True),
+    Column("at", UtcDateTime, nullable=False),
+    Column("token_id", Text),
+    Column("actor", Text, nullable=False),
+    Column("address", Text, nullable=False),
+    Column("action", String(64), nullable=False),
+    Column("target", Text, nullable=False),
+    Column("changes", JsonObject, nullable=False),
+    Column("request_id", Text),
+    sqlite_autoincrement=True,
+)
+
+idempotency = Table(
+    "idempotency",
+    metadata,
+    Column("scope", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("request", String(64), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("status", Integer, nullable=False),
+    Column("headers", JsonObject, nullable=False),
+    Column("body", Text, nullable=False),
+)
+
+Index("ix_idempotency_created_at", idempotency.c.created_at)
+Index("ix_incidents_updated_at_id", incidents.c.updated_at, incidents.c.id)

@@ -9,7 +9,7 @@ from typing import Any
 from recloser.breaker import CircuitBreaker
 from recloser.errors import CircuitOpenError
 from recloser.integrations._data import Guard, Judge
-from recloser.integrations._http import Options
+from recloser.integrations.options import Options
 from recloser.keyed import KeyedBreakers
 from recloser.presets import PRESETS
 from recloser.registry import Registry

@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from contextvars import ContextVar, Token
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any
 
 protected: ContextVar[bool] = ContextVar("recloser_protected", default=False)
 """Whether a client that is built on another one (an engine on a driver) has asked a breaker already."""
-
-
-class Block(Protocol):
-    """A block that makes one protected call."""
-
-    def __enter__(self) -> Any: ...
-
-    def __exit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None: ...
 
 
 class Outermost:
@@ -25,7 +16,7 @@ class Outermost:
 
     __slots__ = ("_block", "_token")
 
-    def __init__(self, block: Block) -> None:
+    def __init__(self, block: AbstractContextManager[object]) -> None:
         self._block = block
         self._token: Token[bool] | None = None
 

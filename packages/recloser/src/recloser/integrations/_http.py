@@ -10,14 +10,15 @@ import errno
 import math
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypedDict, TypeVar, Unpack
+from typing import Any, Generic, Protocol, TypeVar, Unpack
 
 from recloser import presets
 from recloser.breaker import CircuitBreaker
 from recloser.errors import CircuitOpenError, DuplicateBreakerError, SettingsError
+from recloser.integrations.options import Options
 from recloser.outcomes import FAILURE, IGNORED, SUCCESS, Outcome, Verdict
 from recloser.permits import Permit
-from recloser.registry import Registry, default_registry
+from recloser.registry import default_registry
 from recloser.settings import Settings
 
 R = TypeVar("R")
@@ -95,6 +96,8 @@ class ExceptionTable:
 
     def judge(self, exc: BaseException) -> Verdict:
         """The verdict on an exception."""
+        if isinstance(exc, CircuitOpenError):
+            return IGNORED  # of another breaker inside this one: nobody was asked
         if isinstance(exc, self.local):
             return UNREACHABLE
         if isinstance(exc, self.failing):
@@ -213,33 +216,13 @@ class Exchange:
 # Which breaker a request asks
 
 
-class Options(TypedDict, Generic[R], total=False):
-    """Keyword arguments of everything that protects an HTTP client.
-
-    Attributes:
-        breaker: One breaker for all requests; without it there is one per host, or per `key`.
-        key: Function of the client's own request that returns what a breaker stands for; default: the host, and the
-            port if it is not the usual one. Query strings have no place in it.
-        settings: Settings of each breaker; default: the registry's own, or `presets.http_api()` if it has none.
-        registry: Where the breakers are kept; default: `recloser.default_registry`.
-        name: The breakers are called `name:key`; default `http`.
-        max_breakers: Bound on their number; default 1,000. See `recloser.KeyedBreakers`.
-    """
-
-    breaker: CircuitBreaker
-    key: Callable[[R], Hashable]
-    settings: Settings
-    registry: Registry
-    name: str
-    max_breakers: int
-
-
 class Breakers(Generic[R]):
     """Finds the breaker of a request.
 
     Args:
         host_of: The default key of a request.
         preset: Settings when neither the options nor the registry say anything.
+        default_name: What the breakers are called when the options don't say.
         options: See `Options`.
 
     Raises:
@@ -252,6 +235,7 @@ class Breakers(Generic[R]):
         self,
         host_of: Callable[[R], Hashable],
         preset: Callable[[], Settings] = presets.http_api,
+        default_name: str = "http",
         **options: Unpack[Options[R]],
     ) -> None:
         unknown = set(options) - set(Options.__annotations__)
@@ -264,7 +248,7 @@ class Breakers(Generic[R]):
             return
         self._key = options.get("key", host_of)
         registry = options.get("registry", default_registry)
-        name = options.get("name", "http")
+        name = options.get("name", default_name)
         bounds: dict[str, Any] = {"max_breakers": options["max_breakers"]} if "max_breakers" in options else {}
         settings = options.get("settings")
         if settings is not None:

@@ -12,12 +12,12 @@ from recloser.integrations._http import (
     Breakers,
     ExceptionTable,
     Exchange,
-    Options,
     has_no_body,
     host_key,
     reasons_of,
     verdict_on_status,
 )
+from recloser.integrations.options import Options
 from recloser.outcomes import IGNORED, Outcome, Verdict, describe
 
 C = TypeVar("C")
@@ -202,8 +202,7 @@ class Transport:
     Args:
         transport: What sends the requests; default: the client's own kind.
         patience: Seconds; a read timeout of a request whose own is shorter is ignored. None: no timeout is.
-        options: See `recloser.integrations._http.Options`: `breaker`, `key`, `settings`, `registry`, `name`,
-            `max_breakers`.
+        options: See `recloser.integrations.options.Options`.
 
     Raises:
         SettingsError: The options contradict each other.
@@ -367,7 +366,7 @@ def protect_client(
         client: A client or async client, before its first request.
         sync: What wraps its transports.
         asynchronous: What wraps its transports when it is async.
-        options: See `recloser.integrations._http.Options`.
+        options: See `recloser.integrations.options.Options`.
 
     Raises:
         ValueError: It is protected already.

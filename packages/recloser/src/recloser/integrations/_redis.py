@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from types import ModuleType
 from typing import Any, TypeAlias, TypeVar
 
 from recloser.breaker import CircuitBreaker
-from recloser.integrations._data import Call, Guard, Judge
+from recloser.integrations._data import Call, Guard, Judge, Reading
 from recloser.outcomes import Outcome
 
 C = TypeVar("C")
@@ -20,6 +22,15 @@ _OUTAGE_CLASSES = ("BusyLoadingError", "ClusterDownError", "MasterDownError", "O
 
 # The pool of this process is used up: the server was not asked.
 _LOCAL = ("No connection available.", "Too many connections")
+
+# Commands that are meant to wait, for others or for replicas, and streams read with BLOCK.
+_WAITING = frozenset(
+    {"BLMOVE", "BLMPOP", "BLPOP", "BRPOP", "BRPOPLPUSH", "BZMPOP", "BZPOPMAX", "BZPOPMIN", "WAIT", "WAITAOF"}
+)
+_WAITING_WITH_BLOCK = frozenset({"XREAD", "XREADGROUP"})
+
+# A connection that was lost is made again, and subscribed again, within what is being done with it: that is no call.
+_in_pubsub = ContextVar("recloser_in_pubsub", default=False)
 
 
 def judge_with(exceptions: ModuleType) -> Judge:
@@ -32,6 +43,8 @@ def judge_with(exceptions: ModuleType) -> Judge:
             return Outcome.IGNORED
         if isinstance(exc, outages):
             return Outcome.FAILURE
+        if isinstance(exc, exceptions.WatchError) and isinstance(exc.__context__, outages):
+            return Outcome.FAILURE  # the watch was lost because the connection was
         if isinstance(exc, exceptions.ResponseError | exceptions.WatchError):
             return Outcome.FAILURE if str(exc).startswith(_OUTAGES) else Outcome.SUCCESS
         return Outcome.IGNORED  # a value that cannot be sent, a wrong use of the client
@@ -40,7 +53,7 @@ def judge_with(exceptions: ModuleType) -> Judge:
 
 
 def protect(client: C, breaker: CircuitBreaker, judge: Judge) -> C:
-    """Let every command and every pipeline of this client ask the breaker first.
+    """Let every command, every pipeline and every subscription of this client ask the breaker first.
 
     Raises:
         ValueError: It is protected already.
@@ -49,20 +62,17 @@ def protect(client: C, breaker: CircuitBreaker, judge: Judge) -> C:
     if is_protected(target):
         raise ValueError(f"{client!r} is protected already")
     guard = Guard(breaker, judge)
-    make = target.pipeline
-
-    @functools.wraps(make)
-    def pipeline(*args: Any, **kwargs: Any) -> Any:
-        pipe = make(*args, **kwargs)
-        _protect_pipeline(pipe, guard, judge)
-        return pipe
-
-    _put(target, execute_command=guarded_command(target.execute_command, lambda args: guard), pipeline=pipeline)
+    _put(
+        target,
+        execute_command=guarded_command(target.execute_command, lambda args: guard),
+        pipeline=_making(target.pipeline, lambda pipe: _protect_pipeline(pipe, guard, judge)),
+        pubsub=_making(target.pubsub, lambda pubsub: _protect_pubsub(pubsub, guard)),
+    )
     return client
 
 
 def unprotect(client: C) -> C:
-    """Undo `protect`; pipelines that exist stay protected.
+    """Undo `protect`; pipelines and subscriptions that exist stay protected.
 
     Raises:
         ValueError: It is not protected.
@@ -79,8 +89,89 @@ def unprotect(client: C) -> C:
 
 
 def is_protected(target: Any) -> bool:
-    """Whether a client or a pipeline of one is protected by `protect`."""
+    """Whether a client, or a pipeline or subscription of one, is protected by `protect`."""
     return "recloser_protected" in vars(target)
+
+
+def _making(make: Callable[..., Any], protect_made: Callable[[Any], None]) -> Callable[..., Any]:
+    @functools.wraps(make)
+    def made(*args: Any, **kwargs: Any) -> Any:
+        thing = make(*args, **kwargs)
+        protect_made(thing)
+        return thing
+
+    return made
+
+
+def _protect_pubsub(pubsub: Any, guard: Guard) -> None:
+    _put(
+        pubsub,
+        execute_command=guarded_subscribing(pubsub.execute_command, lambda args: guard),
+        parse_response=guarded_listening(pubsub.parse_response, lambda args: guard),
+    )
+
+
+Find: TypeAlias = Callable[[tuple[Any, ...]], Guard | None]
+"""Finds what protects a call, by its positional arguments; None when nothing does."""
+
+
+def guarded_subscribing(method: Callable[..., Any], find: Find) -> Callable[..., Any]:
+    """A method of a subscription that sends something, as a call that asks first."""
+    return _within_pubsub(method, find, Guard.call)
+
+
+def guarded_listening(method: Callable[..., Any], find: Find) -> Callable[..., Any]:
+    """A method of a subscription that waits for others: only a lost connection says something about the server."""
+    return _within_pubsub(method, find, Guard.reading)
+
+
+def _within_pubsub(
+    method: Callable[..., Any], find: Find, block: Callable[[Guard], Call | Reading]
+) -> Callable[..., Any]:
+    if inspect.iscoroutinefunction(method):
+
+        @functools.wraps(method)
+        async def protected_async(*args: Any, **kwargs: Any) -> Any:
+            guard = None if _in_pubsub.get() else find(args)
+            if guard is None:
+                return await method(*args, **kwargs)
+            with block(guard), _entered(_in_pubsub):
+                return await method(*args, **kwargs)
+
+        return protected_async
+
+    @functools.wraps(method)
+    def protected(*args: Any, **kwargs: Any) -> Any:
+        guard = None if _in_pubsub.get() else find(args)
+        if guard is None:
+            return method(*args, **kwargs)
+        with block(guard), _entered(_in_pubsub):
+            return method(*args, **kwargs)
+
+    return protected
+
+
+@contextlib.contextmanager
+def _entered(inside: ContextVar[bool]) -> Iterator[None]:
+    token = inside.set(True)
+    try:
+        yield
+    finally:
+        inside.reset(token)
+
+
+def _is_waiting(command: tuple[Any, ...]) -> bool:
+    name, *arguments = command or ("",)
+    text = _text(name)
+    return text in _WAITING or (
+        text in _WAITING_WITH_BLOCK and any(_text(argument) == "BLOCK" for argument in arguments)
+    )
+
+
+def _text(argument: Any) -> str:
+    if isinstance(argument, bytes):
+        return argument[:16].decode("ascii", "replace").upper()
+    return argument.upper() if isinstance(argument, str) else ""
 
 
 def _protect_pipeline(pipe: Any, guard: Guard, judge: Judge) -> None:
@@ -116,10 +207,6 @@ class _Executing:
         self._pipe.recloser_executing = False
 
 
-Find: TypeAlias = Callable[[tuple[Any, ...]], Guard | None]
-"""Finds what protects a call, by its positional arguments; None when nothing does."""
-
-
 def guarded_command(method: Callable[..., Any], find: Find) -> Callable[..., Any]:
     """A method that sends one command, as a call that asks first."""
     if inspect.iscoroutinefunction(method):
@@ -129,7 +216,9 @@ def guarded_command(method: Callable[..., Any], find: Find) -> Callable[..., Any
             guard = find(args)
             if guard is None:
                 return await method(*args, **kwargs)
-            with guard.call():
+            with guard.call() as call:
+                if _is_waiting(_command_of(method, args)):
+                    call.answered()
                 return await method(*args, **kwargs)
 
         return command_async
@@ -139,7 +228,9 @@ def guarded_command(method: Callable[..., Any], find: Find) -> Callable[..., Any
         guard = find(args)
         if guard is None:
             return method(*args, **kwargs)
-        with guard.call():
+        with guard.call() as call:
+            if _is_waiting(_command_of(method, args)):
+                call.answered()
             return method(*args, **kwargs)
 
     return command
@@ -181,6 +272,10 @@ def guarded_execute(method: Callable[..., Any], find: Find, judge: Judge) -> Cal
 def _pipe_of(method: Callable[..., Any], args: tuple[Any, ...]) -> Any:
     bound = getattr(method, "__self__", None)
     return args[0] if bound is None else bound
+
+
+def _command_of(method: Callable[..., Any], args: tuple[Any, ...]) -> tuple[Any, ...]:
+    return args if hasattr(method, "__self__") else args[1:]
 
 
 def _note_outage(results: Any, call: Call, judge: Judge) -> None:

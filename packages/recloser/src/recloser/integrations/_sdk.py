@@ -9,26 +9,12 @@ from typing import Any, TypeVar, Unpack
 
 from recloser import presets
 from recloser.integrations import _httpx
-from recloser.integrations._http import Breakers, Options
+from recloser.integrations._http import Breakers
 from recloser.integrations._llm import OPEN_ERROR, Dialect, LlmPolicy, one_call
+from recloser.integrations.options import LlmOptions
 from recloser.settings import check_seconds
 
 C = TypeVar("C")
-
-
-class LlmOptions(Options[Any], total=False):
-    """Keyword arguments of `protect`, besides those of `recloser.integrations._http.Options`.
-
-    Attributes:
-        count_retries: False counts a call once, however often the SDK has tried; default True, each attempt counts.
-        idle_timeout: Seconds of silence within a stream that make it a failure (`ReadTimeout`); default: the client's
-            own read timeout.
-        configuration_open_for: Seconds to stay open when the key or the account is refused; default 900.
-    """
-
-    count_retries: bool
-    idle_timeout: float
-    configuration_open_for: float
 
 
 def protect(client: C, dialect: Dialect, **options: Unpack[LlmOptions]) -> C:
@@ -83,10 +69,8 @@ def make_policy(client: Any, dialect: Dialect, **options: Unpack[LlmOptions]) ->
     if idle_timeout is not None:
         check_seconds("idle_timeout", idle_timeout)
     check_seconds("configuration_open_for", configuration_open_for)
-    plain: Any = options
-    if "breaker" not in options:
-        plain = {"name": dialect.name, **options}
-    breakers = Breakers(_httpx.host_of, presets.llm_service, **plain)
+    plain: Any = options  # what is left are those of Options
+    breakers = Breakers(_httpx.host_of, presets.llm_service, dialect.name, **plain)
     return LlmPolicy(
         skin_of(client._client).BreakerTransport.names,
         breakers,

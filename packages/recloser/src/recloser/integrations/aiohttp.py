@@ -5,22 +5,24 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextvars import ContextVar
 from typing import Any, Unpack
 
 import aiohttp
 
 from recloser.errors import CircuitOpenError
 from recloser.integrations._http import (
+    UNREACHABLE,
     Breakers,
     ExceptionTable,
     Exchange,
-    Options,
     has_no_body,
     host_key,
     reasons_of,
     verdict_on_status,
 )
-from recloser.outcomes import Outcome
+from recloser.integrations.options import Options
+from recloser.outcomes import Outcome, Verdict
 
 __all__ = ["BreakerMiddleware", "CircuitOpenConnectionError", "protect", "unprotect"]
 
@@ -28,6 +30,32 @@ _EXCEPTIONS = ExceptionTable(
     local=(aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError),
     failing=(aiohttp.ClientError, asyncio.TimeoutError),
 )
+
+
+class _Queue:
+    """Whether a request waits for a connection of a full pool, which is no fault of the server."""
+
+    def __init__(self) -> None:
+        self.waiting = False
+
+    def judge(self, exc: BaseException) -> Verdict:
+        """The verdict on an exception of the request."""
+        if self.waiting and isinstance(exc, asyncio.TimeoutError):
+            return UNREACHABLE
+        return _EXCEPTIONS.judge(exc)
+
+
+_queue: ContextVar[_Queue | None] = ContextVar("recloser_aiohttp_queue", default=None)
+
+
+async def _queued(*_: object) -> None:
+    if (queue := _queue.get()) is not None:
+        queue.waiting = True
+
+
+async def _dequeued(*_: object) -> None:
+    if (queue := _queue.get()) is not None:
+        queue.waiting = False
 
 
 class CircuitOpenConnectionError(CircuitOpenError, aiohttp.ClientConnectionError):
@@ -41,8 +69,11 @@ class BreakerMiddleware:
     ignored. As the last of several middlewares it sees each request as it is sent.
 
     Args:
-        options: See `recloser.integrations._http.Options`: `breaker`, `key`, `settings`, `registry`, `name`,
-            `max_breakers`.
+        options: See `recloser.integrations.options.Options`.
+
+    Attributes:
+        trace_config: For the session's `trace_configs`. With it, a timeout of a request that still waits for a
+            connection of a full pool is told from one of the server.
 
     Raises:
         SettingsError: The options contradict each other.
@@ -51,6 +82,9 @@ class BreakerMiddleware:
 
     def __init__(self, **options: Unpack[Options[aiohttp.ClientRequest]]) -> None:
         self._breakers = Breakers(host_of, **options)
+        self.trace_config = aiohttp.TraceConfig()
+        self.trace_config.on_connection_queued_start.append(_queued)
+        self.trace_config.on_connection_queued_end.append(_dequeued)
 
     async def __call__(
         self,
@@ -62,10 +96,12 @@ class BreakerMiddleware:
         Raises:
             CircuitOpenConnectionError: It does not.
         """
+        queue = _Queue()
         try:
-            exchange = self._breakers.begin(request, _EXCEPTIONS.judge)
+            exchange = self._breakers.begin(request, queue.judge)
         except CircuitOpenError as error:
             raise CircuitOpenConnectionError(*reasons_of(error)) from None
+        token = _queue.set(queue)
         try:
             # The session's total timeout cancels the task; only its timer can tell that from a real cancellation.
             with _timer_of(request):
@@ -73,6 +109,8 @@ class BreakerMiddleware:
         except BaseException as exc:
             exchange.raised(exc)
             raise
+        finally:
+            _queue.reset(token)
         _answered(exchange, request, response)
         return response
 
@@ -96,8 +134,11 @@ def protect(session: aiohttp.ClientSession, **options: Unpack[Options[aiohttp.Cl
     inside: Any = session
     if any(isinstance(middleware, BreakerMiddleware) for middleware in inside._middlewares):
         raise ValueError(f"{session!r} is protected already")
+    middleware = BreakerMiddleware(**options)
+    middleware.trace_config.freeze()
+    session.trace_configs.append(middleware.trace_config)
     # aiohttp deprecates new attributes on a session; this one it has, and reads at each request.
-    inside._middlewares = (*inside._middlewares, BreakerMiddleware(**options))
+    inside._middlewares = (*inside._middlewares, middleware)
     return session
 
 
@@ -111,6 +152,9 @@ def unprotect(session: aiohttp.ClientSession) -> aiohttp.ClientSession:
     kept = tuple(each for each in inside._middlewares if not isinstance(each, BreakerMiddleware))
     if len(kept) == len(inside._middlewares):
         raise ValueError(f"{session!r} is not protected")
+    for middleware in inside._middlewares:
+        if isinstance(middleware, BreakerMiddleware) and middleware.trace_config in session.trace_configs:
+            session.trace_configs.remove(middleware.trace_config)
     inside._middlewares = kept
     return session
 

@@ -1,17 +1,19 @@
 """A breaker around asyncpg: `create_pool(dsn, breaker=...)` and `connect(dsn, breaker=...)`. Needs `recloser[asyncpg]`.
 
-Each connect and each statement is a call. It is a failure when the server cannot be reached, drops the connection, is
-too slow or is in trouble; a constraint violation, an error in the SQL or an empty result is an answer.
+Each connect and each statement is a call, those of prepared statements and the opening of a cursor included. It fails
+when the server cannot be reached, drops the connection, is too slow or is in trouble; a constraint violation, an error
+in the SQL or an empty result is an answer.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Generator
+from typing import Any, TypeAlias
 
 import asyncpg  # type: ignore[import-untyped]
 from asyncpg.pool import Pool  # type: ignore[import-untyped]
+from asyncpg.prepared_stmt import PreparedStatement  # type: ignore[import-untyped]
 
 from recloser.breaker import CircuitBreaker
 from recloser.integrations._data import Guard, judge_sqlstate
@@ -30,9 +32,10 @@ STATEMENTS = (
     "fetchmany",
     "fetchrow",
     "fetchval",
-    "prepare",
 )
 """Methods of connections that are calls."""
+PREPARED_STATEMENTS = ("executemany", "fetch", "fetchmany", "fetchrow", "fetchval")
+"""Methods of prepared statements that are calls."""
 
 
 def create_pool(
@@ -81,40 +84,142 @@ async def connect(
 def protected(connection_class: type[asyncpg.Connection], breaker: CircuitBreaker) -> type[asyncpg.Connection]:
     """A class of connections whose statements ask the breaker first, for `asyncpg.connect(connection_class=...)`.
 
-    Statements of a prepared statement and of a cursor that is being read are not calls of their own. A rollback is
-    never rejected: it would hide the error that it was made for.
+    Reading on from a cursor is never rejected; a failure of it counts. Nor is the end of a transaction ever rejected,
+    by commit or by rollback: it would hide the error that it was made for.
     """
     guard = Guard(breaker, judge)
+
+    def find(caller: Any) -> Guard:
+        return guard
+
     methods = {
-        name: _protected_method(getattr(connection_class, name), guard)
+        name: guarded_statement(getattr(connection_class, name), find)
         for name in STATEMENTS
         if hasattr(connection_class, name)
     }
-    metaclass: Any = type(connection_class)
-    members = {"__slots__": (), "__module__": __name__, "recloser_protected": True, **methods}
-    made: type[asyncpg.Connection] = metaclass(f"Protected{connection_class.__name__}", (connection_class,), members)
+    methods["prepare"] = _protected_prepare(connection_class.prepare, find)
+    methods["cursor"] = guarded_cursor(connection_class.cursor, find)
+    made: type[asyncpg.Connection] = _subclass(connection_class, methods)
     return made
 
 
-def _protected_method(method: Callable[..., Any], guard: Guard) -> Callable[..., Any]:
-    @functools.wraps(method)
-    async def protected_method(self: Any, query: Any, *args: Any, **kwargs: Any) -> Any:
-        if is_cleaning_up(self, query):
-            return await method(self, query, *args, **kwargs)
-        with guard.call():
-            return await method(self, query, *args, **kwargs)
-
-    return protected_method
+def _subclass(base: Any, members: dict[str, Any]) -> Any:
+    members = {"__slots__": (), "__module__": __name__, "recloser_protected": True, **members}
+    return type(base)(f"Protected{base.__name__}", (base,), members)
 
 
 def is_protected(kind: type) -> bool:
-    """Whether a class of connections comes from `protected`."""
+    """Whether a class of connections or prepared statements comes from `protected`."""
     return hasattr(kind, "recloser_protected")
 
 
-def is_cleaning_up(connection: Any, query: Any) -> bool:
-    """Whether a statement takes a connection back, rather than asking for something: it is never rejected."""
-    return isinstance(query, str) and (query.startswith("ROLLBACK") or query == connection.get_reset_query())
+Find: TypeAlias = Callable[[Any], Guard | None]
+"""Finds what protects a call, by the connection or prepared statement it is made on; None when nothing does."""
+
+
+def guarded_statement(method: Callable[..., Any], find: Find) -> Callable[..., Any]:
+    """A method of connections that executes a statement, as a call that asks first."""
+
+    @functools.wraps(method)
+    async def statement(self: Any, query: Any, *args: Any, **kwargs: Any) -> Any:
+        # What the pool does to take a connection back is no call.
+        guard = None if query == self.get_reset_query() else find(self)
+        if guard is None:
+            return await method(self, query, *args, **kwargs)
+        with guard.statement(query):
+            return await method(self, query, *args, **kwargs)
+
+    return statement
+
+
+def _protected_prepare(method: Callable[..., Any], find: Find) -> Callable[..., Any]:
+    members = {name: guarded_method(getattr(PreparedStatement, name), find) for name in PREPARED_STATEMENTS}
+    members["cursor"] = guarded_cursor(PreparedStatement.cursor, find)
+    kind = _subclass(PreparedStatement, members)
+    guarded = guarded_method(method, find)
+
+    @functools.wraps(method)
+    async def prepare(self: Any, *args: Any, **kwargs: Any) -> Any:
+        prepared = await guarded(self, *args, **kwargs)
+        if type(prepared) is PreparedStatement:
+            prepared.__class__ = kind
+        return prepared
+
+    return prepare
+
+
+def guarded_method(method: Callable[..., Any], find: Find) -> Callable[..., Any]:
+    """A method whose every use is a call that asks first."""
+
+    @functools.wraps(method)
+    async def guarded(self: Any, *args: Any, **kwargs: Any) -> Any:
+        guard = find(self)
+        if guard is None:
+            return await method(self, *args, **kwargs)
+        with guard.call():
+            return await method(self, *args, **kwargs)
+
+    return guarded
+
+
+def guarded_cursor(method: Callable[..., Any], find: Find) -> Callable[..., Any]:
+    """A method that makes a cursor, whose opening asks first."""
+
+    @functools.wraps(method)
+    def cursor(self: Any, *args: Any, **kwargs: Any) -> Any:
+        guard = find(self)
+        factory = method(self, *args, **kwargs)
+        return factory if guard is None else _CursorFactory(factory, guard)
+
+    return cursor
+
+
+class _CursorFactory:
+    """What asyncpg's factory is: awaited it opens a cursor, iterated it goes through the rows of one."""
+
+    def __init__(self, factory: Any, guard: Guard) -> None:
+        self._factory = factory
+        self._guard = guard
+
+    def __await__(self) -> Generator[Any, None, _Cursor]:
+        return self._open().__await__()
+
+    async def _open(self) -> _Cursor:
+        with self._guard.call():
+            return _Cursor(await self._factory, self._guard)
+
+    async def __aiter__(self) -> AsyncIterator[Any]:
+        end = object()
+        rows = aiter(self._factory)
+        with self._guard.call():
+            row = await anext(rows, end)
+        while row is not end:
+            yield row
+            with self._guard.reading():
+                row = await anext(rows, end)
+
+
+class _Cursor:
+    """An open cursor."""
+
+    def __init__(self, cursor: Any, guard: Guard) -> None:
+        self._cursor = cursor
+        self._guard = guard
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._cursor, name)
+
+    async def fetch(self, *args: Any, **kwargs: Any) -> Any:
+        with self._guard.reading():
+            return await self._cursor.fetch(*args, **kwargs)
+
+    async def fetchrow(self, *args: Any, **kwargs: Any) -> Any:
+        with self._guard.reading():
+            return await self._cursor.fetchrow(*args, **kwargs)
+
+    async def forward(self, *args: Any, **kwargs: Any) -> Any:
+        with self._guard.reading():
+            return await self._cursor.forward(*args, **kwargs)
 
 
 def judge(exc: Exception) -> Outcome:

@@ -8,7 +8,7 @@ import httpx2
 
 from recloser.errors import CircuitOpenError
 from recloser.integrations import _httpx as common
-from recloser.integrations._http import Options
+from recloser.integrations.options import Options
 
 __all__ = ["AsyncBreakerTransport", "BreakerTransport", "CircuitOpenTransportError", "protect", "unprotect"]
 

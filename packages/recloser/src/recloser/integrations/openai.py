@@ -8,6 +8,7 @@ import openai
 
 from recloser.integrations import _sdk
 from recloser.integrations._llm import Dialect, by_model
+from recloser.integrations.options import LlmOptions
 
 __all__ = ["by_model", "protect", "unprotect"]
 
@@ -23,7 +24,7 @@ DIALECT = Dialect(
 )
 
 
-def protect(client: C, **options: Unpack[_sdk.LlmOptions]) -> C:
+def protect(client: C, **options: Unpack[LlmOptions]) -> C:
     """Put a client behind circuit breakers, one per host; the client itself is changed and returned.
 
     When the circuit is open, the SDK raises its own error for a 503, with the `CircuitOpenError` as its cause, after
@@ -35,7 +36,7 @@ def protect(client: C, **options: Unpack[_sdk.LlmOptions]) -> C:
         client: An `OpenAI` or `AsyncOpenAI` client (Azure's included), before its first request.
         options: `breaker`, `key` (see `by_model`), `settings` (default: `presets.llm_service()`), `registry`, `name`,
             `max_breakers`, `count_retries`, `idle_timeout`, `configuration_open_for`; see
-            `recloser.integrations._sdk.LlmOptions`.
+            `recloser.integrations.options.LlmOptions`.
 
     Raises:
         TypeError: It is not such a client.

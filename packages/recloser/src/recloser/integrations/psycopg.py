@@ -1,14 +1,16 @@
 """A breaker around psycopg 3: `protected(psycopg.Connection, breaker)`, sync and async. Needs `recloser[psycopg]`.
 
-Each connect and each `execute` or `executemany` is a call. It is a failure when the server cannot be reached, drops the
-connection, is too slow or is in trouble; a constraint violation, an error in the SQL or an empty result is an answer.
+Each connect and each `execute`, `executemany`, `copy` or `stream` is a call. It fails when the server cannot be
+reached, drops the connection, is too slow or is in trouble; a constraint violation, an error in the SQL or an empty
+result is an answer.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any, TypeAlias, TypeVar
 
 import psycopg
 
@@ -20,15 +22,14 @@ __all__ = ["protected"]
 
 C = TypeVar("C", bound="psycopg.Connection[Any] | psycopg.AsyncConnection[Any]")
 
-STATEMENTS = ("execute", "executemany")
-"""Methods of cursors that are calls."""
-
 
 def protected(connection_class: type[C], breaker: CircuitBreaker) -> type[C]:
     """A class of connections that ask the breaker first, for `.connect(...)` and for pools (`connection_class=...`).
 
-    A statement of a plain or a server-side cursor is a call; fetching, COPY, `stream()`, commit and rollback are not.
-    A `cursor_factory` of your own replaces the protected one.
+    A statement of a plain or a server-side cursor is a call; fetching is not. A COPY and a `stream()` last until their
+    end: the time until they have begun is what `slow_call_duration` is compared with, and leaving one early is ignored.
+    The end of a transaction, by commit or by rollback, is never rejected. A `cursor_factory` of your own replaces the
+    protected one.
 
     Args:
         connection_class: `psycopg.Connection`, `psycopg.AsyncConnection` or a subclass.
@@ -39,9 +40,7 @@ def protected(connection_class: type[C], breaker: CircuitBreaker) -> type[C]:
     plain, server = (
         (psycopg.AsyncCursor, psycopg.AsyncServerCursor) if is_async else (psycopg.Cursor, psycopg.ServerCursor)
     )
-    wrap = _protected_async if is_async else _protected_sync
-    cursors = [_subclass(base, {name: wrap(getattr(base, name), guard) for name in STATEMENTS})
-               for base in (plain, server)]  # fmt: skip
+    cursors = [_subclass(base, guarded_methods(base, lambda cursor: guard)) for base in (plain, server)]
 
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
         super(made, self).__init__(*args, **kwargs)
@@ -63,22 +62,98 @@ def is_protected(kind: type) -> bool:
     return hasattr(kind, "recloser_protected")
 
 
-def _protected_sync(method: Callable[..., Any], guard: Guard) -> Callable[..., Any]:
+Find: TypeAlias = Callable[[Any], Guard | None]
+"""Finds what protects a call of a cursor; None when nothing does."""
+
+
+def guarded_methods(cursor: type[Any], find: Find) -> dict[str, Callable[..., Any]]:
+    """The methods of a class of cursors that are calls, sync or async, as calls that ask first."""
+    wrappers = _ASYNC if issubclass(cursor, psycopg.AsyncCursor) else _SYNC
+    return {name: wrap(getattr(cursor, name), find) for name, wrap in wrappers.items()}
+
+
+def _protected_sync(method: Callable[..., Any], find: Find) -> Callable[..., Any]:
+    @functools.wraps(method)
+    def protected_method(self: Any, query: Any, *args: Any, **kwargs: Any) -> Any:
+        guard = find(self)
+        if guard is None:
+            return method(self, query, *args, **kwargs)
+        with guard.statement(query):
+            return method(self, query, *args, **kwargs)
+
+    return protected_method
+
+
+def _protected_async(method: Callable[..., Any], find: Find) -> Callable[..., Any]:
+    @functools.wraps(method)
+    async def protected_method(self: Any, query: Any, *args: Any, **kwargs: Any) -> Any:
+        guard = find(self)
+        if guard is None:
+            return await method(self, query, *args, **kwargs)
+        with guard.statement(query):
+            return await method(self, query, *args, **kwargs)
+
+    return protected_method
+
+
+def _lasting(
+    method: Callable[..., Any], find: Find, during: Callable[[Guard, Callable[[], Any]], Any]
+) -> Callable[..., Any]:
+    # A call that lasts until the end of what it returns.
     @functools.wraps(method)
     def protected_method(self: Any, *args: Any, **kwargs: Any) -> Any:
-        with guard.call():
+        guard = find(self)
+        if guard is None:
             return method(self, *args, **kwargs)
+        return during(guard, functools.partial(method, self, *args, **kwargs))
 
     return protected_method
 
 
-def _protected_async(method: Callable[..., Any], guard: Guard) -> Callable[..., Any]:
-    @functools.wraps(method)
-    async def protected_method(self: Any, *args: Any, **kwargs: Any) -> Any:
-        with guard.call():
-            return await method(self, *args, **kwargs)
+@contextlib.contextmanager
+def _copying_sync(guard: Guard, copy: Callable[[], Any]) -> Iterator[Any]:
+    with guard.judged_by(judge_copy).call() as call, copy() as copying:
+        call.answered()
+        yield copying
 
-    return protected_method
+
+@contextlib.asynccontextmanager
+async def _copying_async(guard: Guard, copy: Callable[[], Any]) -> AsyncIterator[Any]:
+    with guard.judged_by(judge_copy).call() as call:
+        async with copy() as copying:
+            call.answered()
+            yield copying
+
+
+def _streaming_sync(guard: Guard, stream: Callable[[], Any]) -> Iterator[Any]:
+    with guard.call() as call, contextlib.closing(stream()) as rows:
+        for row in rows:
+            call.answered()
+            yield row
+
+
+async def _streaming_async(guard: Guard, stream: Callable[[], Any]) -> AsyncIterator[Any]:
+    with guard.call() as call:
+        async with contextlib.aclosing(stream()) as rows:
+            async for row in rows:
+                call.answered()
+                yield row
+
+
+_Wrap: TypeAlias = Callable[[Callable[..., Any], Find], Callable[..., Any]]
+
+_SYNC: dict[str, _Wrap] = {
+    "execute": _protected_sync,
+    "executemany": _protected_sync,
+    "copy": functools.partial(_lasting, during=_copying_sync),
+    "stream": functools.partial(_lasting, during=_streaming_sync),
+}
+_ASYNC: dict[str, _Wrap] = {
+    "execute": _protected_async,
+    "executemany": _protected_async,
+    "copy": functools.partial(_lasting, during=_copying_async),
+    "stream": functools.partial(_lasting, during=_streaming_async),
+}
 
 
 def _connecting_sync(connection_class: Any, guard: Guard) -> Callable[..., Any]:
@@ -106,3 +181,8 @@ def judge(exc: Exception) -> Outcome:
     if isinstance(exc, psycopg.OperationalError | psycopg.InternalError | OSError):
         return Outcome.FAILURE
     return Outcome.IGNORED  # a value that cannot be adapted, a cursor that is closed: nothing was sent
+
+
+def judge_copy(exc: Exception) -> Outcome:
+    """The same within a COPY, where an OSError may be of the caller's own file."""
+    return judge(exc) if isinstance(exc, psycopg.Error) else Outcome.IGNORED

@@ -25,7 +25,8 @@ def protect(client: C, breaker: CircuitBreaker) -> C:
     """Let every command and every pipeline of this client ask the breaker first.
 
     A rejection raises `CircuitOpenError`. The client's own retries are part of one call. Waiting for a connection of a
-    pool that is used up does not count. Publish/subscribe has connections of its own and is not protected.
+    pool that is used up does not count. What a command that is meant to wait (BLPOP, XREAD with BLOCK) takes is not
+    slow. Subscribing is a call; listening is never rejected, and counts only when it fails.
 
     Returns:
         The same client.

@@ -19,12 +19,12 @@ from recloser.integrations._http import (
     Breakers,
     ExceptionTable,
     Exchange,
-    Options,
     has_no_body,
     host_key,
     reasons_of,
     verdict_on_status,
 )
+from recloser.integrations.options import Options
 from recloser.outcomes import Outcome
 
 __all__ = ["BreakerAdapter", "CircuitOpenConnectionError", "protect", "unprotect"]
@@ -69,8 +69,7 @@ class BreakerAdapter(BaseAdapter):
 
     Args:
         adapter: What sends the requests; default: `requests.adapters.HTTPAdapter()`.
-        options: See `recloser.integrations._http.Options`: `breaker`, `key`, `settings`, `registry`, `name`,
-            `max_breakers`.
+        options: See `recloser.integrations.options.Options`.
 
     Raises:
         SettingsError: The options contradict each other.

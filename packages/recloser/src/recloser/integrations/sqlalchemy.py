@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from contextlib import AbstractContextManager
-from typing import Any, TypeVar
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, TypeAlias, TypeVar
 
-from sqlalchemy import Engine
-from sqlalchemy.engine import Dialect
+from sqlalchemy import Engine, event
+from sqlalchemy.engine import Dialect, ExceptionContext
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from recloser.breaker import CircuitBreaker
@@ -26,18 +26,19 @@ E = TypeVar("E", Engine, AsyncEngine)
 # Primary result codes of SQLite that are answers: SQLITE_ERROR (wrong SQL), TOOBIG, CONSTRAINT, MISMATCH, RANGE.
 _SQLITE_ANSWERS = frozenset({1, 18, 19, 20, 25})
 
-
-_METHODS = ("connect", "do_ping", "do_execute", "do_executemany", "do_execute_no_params")
-"""What SQLAlchemy asks a dialect to do by way of the driver, after all listeners of events have had their turn."""
+# What SQLAlchemy asks a dialect to do by way of the driver, after all listeners of events have had their turn.
+_METHODS = ("connect", "do_ping", "do_execute", "do_executemany", "do_execute_no_params", "do_commit",
+            "do_rollback")  # fmt: skip
 
 
 def protect(engine: E, breaker: CircuitBreaker) -> E:
     """Let every connect, pre-ping and statement of the engine ask the breaker first.
 
-    A rejection raises `CircuitOpenError` from where SQLAlchemy would have raised its own error; rollback and return to
-    the pool are never rejected. Waiting for a free connection of the pool does not count, nor does a `creator` of
-    your own: give `create_engine(creator=breaker(creator))`. Rules of the breaker's settings see the driver's
-    exception. Listeners of events, `do_connect` among them, are called as before.
+    A rejection raises `CircuitOpenError` from where SQLAlchemy would have raised its own error. The end of a
+    transaction, by commit or rollback, and reading on from a result are never rejected; they count only when the server
+    fails at a commit or while a result is read. Waiting for a free connection of the pool does not count, nor does a
+    `creator` of your own: give `create_engine(creator=breaker(creator))`. Rules of the breaker's settings see the
+    driver's exception. Listeners of events, `do_connect` among them, are called as before.
 
     Returns:
         The same engine.
@@ -50,7 +51,8 @@ def protect(engine: E, breaker: CircuitBreaker) -> E:
         raise ValueError(f"{engine!r} is protected already")
     guard = Guard(breaker, lambda exc: judge(dialect, exc))
     marked: Any = dialect
-    marked.recloser_wrappers = wrap(dialect, lambda connecting: guard.connecting() if connecting else guard.call())
+    block = functools.partial(block_of, guard)
+    marked.recloser_protection = Protection(dialect, block, lambda: guard)
     return engine
 
 
@@ -66,7 +68,7 @@ def unprotect(engine: E) -> E:
     dialect = dialect_of(engine)
     if not is_protected(dialect):
         raise ValueError(f"{engine!r} is not protected")
-    unwrap(dialect, vars(dialect).pop("recloser_wrappers"))
+    vars(dialect).pop("recloser_protection").undo()
     return engine
 
 
@@ -77,42 +79,69 @@ def dialect_of(engine: Engine | AsyncEngine) -> Dialect:
 
 def is_protected(dialect: Dialect) -> bool:
     """Whether `protect` has been called for it."""
-    return "recloser_wrappers" in vars(dialect)
+    return "recloser_protection" in vars(dialect)
 
 
-def wrap(dialect: Dialect, block: Callable[[bool], AbstractContextManager[object] | None]) -> dict[str, Any]:
-    """Let what a dialect does by way of the driver happen in blocks.
+Block: TypeAlias = Callable[[str, tuple[Any, ...]], AbstractContextManager[object] | None]
+"""Makes the block of one call, by the method of the dialect and its arguments; None for a call that needs none."""
+
+
+def block_of(guard: Guard, method: str, arguments: tuple[Any, ...]) -> AbstractContextManager[object]:
+    """The block of one call of a dialect's method.
+
+    Raises:
+        CircuitOpenError: Of connecting, when the call is rejected; others raise it on entering.
+    """
+    if method == "connect":
+        return guard.connecting()
+    if method == "do_commit":
+        return guard.reading()
+    if method == "do_rollback":
+        return nullcontext()  # what it was made for has been counted
+    return guard.call() if method == "do_ping" else guard.statement(arguments[1])
+
+
+class Protection:
+    """What has been put around a dialect, so that it can be taken away again.
 
     Args:
-        dialect: Its methods are replaced.
-        block: Makes the block of one call, given whether it connects; None for a call that needs none.
-
-    Returns:
-        The replacements by name, for `unwrap`.
+        dialect: Its methods are replaced, and the errors of its engines listened to.
+        block: Is asked for a block around each call.
+        find: What counts the failures of results that are being read; None when nothing does.
     """
-    wrappers = {name: _within(getattr(dialect, name), block, name == "connect") for name in _METHODS}
-    for name, wrapper in wrappers.items():
-        setattr(dialect, name, wrapper)
-    return wrappers
+
+    def __init__(self, dialect: Dialect, block: Block, find: Callable[[], Guard | None]) -> None:
+        self._dialect = dialect
+        self._find = find
+        self._wrappers = {name: _within(getattr(dialect, name), block, name) for name in _METHODS}
+        for name, wrapper in self._wrappers.items():
+            setattr(dialect, name, wrapper)
+        event.listen(dialect, "handle_error", self._failed)
+
+    def undo(self) -> None:
+        """Give the dialect its own methods back."""
+        event.remove(self._dialect, "handle_error", self._failed)
+        for name, wrapper in self._wrappers.items():
+            if vars(self._dialect).get(name) is wrapper:
+                original: Any = wrapper.__wrapped__
+                if getattr(original, "__func__", None) is getattr(type(self._dialect), name):
+                    delattr(self._dialect, name)
+                else:
+                    setattr(self._dialect, name, original)
+
+    def _failed(self, context: ExceptionContext) -> None:
+        # The rows of a result have no method of the dialect, but an event for their errors: without a statement.
+        reading = context.execution_context is not None and context.statement is None
+        if reading and isinstance(context.original_exception, Exception):
+            guard = self._find()
+            if guard is not None:
+                guard.note(context.original_exception)
 
 
-def unwrap(dialect: Dialect, wrappers: dict[str, Any]) -> None:
-    """Take back what `wrap` has put in place."""
-    for name, wrapper in wrappers.items():
-        if name in vars(dialect) and vars(dialect)[name] is wrapper:
-            original: Any = wrapper.__wrapped__
-            if getattr(original, "__func__", None) is getattr(type(dialect), name):
-                delattr(dialect, name)
-            else:
-                setattr(dialect, name, original)
-
-
-def _within(
-    method: Callable[..., Any], block: Callable[[bool], AbstractContextManager[object] | None], connecting: bool
-) -> Callable[..., Any]:
+def _within(method: Callable[..., Any], block: Block, name: str) -> Callable[..., Any]:
     @functools.wraps(method)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        protection = block(connecting)
+        protection = block(name, args)
         if protection is None:
             return method(*args, **kwargs)
         with protection:

@@ -1,4 +1,5 @@
-/* The compiled kernel: the same behaviour as python.py, and the calls of functions and coroutine functions around it.
+/* The compiled kernel: the same behaviour as python.py, and the calls of functions, coroutine functions and generators
+ * around it.
  *
  *   common.h       compatibility, locking, the clock, the state of the module
  *   window.h       the sliding windows
@@ -6,6 +7,8 @@
  *   kernel_type.h  Kernel: the same as a Python object
  *   protected.h    Protected: a function that asks the breaker first
  *   call.h         Call: one call of a protected coroutine function
+ *   stream.h       the same of a generator function
+ *   async_stream.h and of an async generator function
  *   stop.h         how such a call ends
  *
  * No static types and no static state: each interpreter has its own module. See docs/explanation/kernel.md.
@@ -15,10 +18,12 @@
 #include "kernel_type.h"
 #include "protected.h"
 #include "call.h"
+#include "stream.h"
+#include "async_stream.h"
 
 PyDoc_STRVAR(protect_doc,
-"protect(controller, kernel, now, fn, coroutine)\n--\n\n"
-"A protected function, or coroutine function, around `fn`.");
+"protect(controller, kernel, now, fn, kind)\n--\n\n"
+"A protected function around `fn`, of kind FUNCTION, COROUTINE, GENERATOR or ASYNC_GENERATOR.");
 
 static PyObject *
 protect(PyObject *module, PyObject *const *args, Py_ssize_t count)
@@ -36,15 +41,20 @@ protect(PyObject *module, PyObject *const *args, Py_ssize_t count)
         PyErr_SetString(PyExc_RuntimeError, "connect() comes first");
         return NULL;
     }
-    int coroutine = PyObject_IsTrue(args[4]);
-    if (coroutine < 0) {
+    static const vectorcallfunc ways[KINDS] = {function_vectorcall, coroutine_vectorcall, generator_vectorcall,
+                                               async_generator_vectorcall};
+    long kind = PyLong_AsLong(args[4]);
+    if (kind < 0 || kind >= KINDS) {
+        if (!PyErr_Occurred()) {
+            PyErr_Format(PyExc_ValueError, "kind %ld", kind);
+        }
         return NULL;
     }
     Protected *self = PyObject_GC_New(Protected, state->protected_type);
     if (self == NULL) {
         return NULL;
     }
-    self->vectorcall = coroutine ? coroutine_vectorcall : function_vectorcall;
+    self->vectorcall = ways[kind];
     self->module = Py_NewRef(module);
     self->state = state;
     self->controller = Py_NewRef(args[0]);
@@ -52,7 +62,7 @@ protect(PyObject *module, PyObject *const *args, Py_ssize_t count)
     self->now = HAVE_NATIVE_CLOCK && args[2] == state->monotonic ? NULL : Py_NewRef(args[2]);
     self->fn = Py_NewRef(args[3]);
     self->dict = self->weakrefs = NULL;
-    self->coroutine = (uint8_t)coroutine;
+    self->kind = (uint8_t)kind;
     PyObject_GC_Track((PyObject *)self);
     return (PyObject *)self;
 }
@@ -106,6 +116,9 @@ intern_names(State *state)
         {&state->open, "open"},           {&state->str_close, "close"},     {&state->str_leave, "leave"},
         {&state->str_name, "name"},       {&state->str_settle, "settle"},   {&state->str_throw, "throw"},
         {&state->str_tripped, "tripped"}, {&state->str_qualname, "__qualname__"},
+        {&state->str_mark_first_item, "mark_first_item"}, {&state->str_aclose, "aclose"},
+        {&state->str_ag_frame, "ag_frame"}, {&state->str_asend, "asend"}, {&state->str_athrow, "athrow"},
+        {&state->str_send, "send"},
     };
     for (size_t index = 0; index < sizeof(names) / sizeof(names[0]); index++) {
         *names[index].place = PyUnicode_InternFromString(names[index].text);
@@ -130,6 +143,11 @@ kernel_exec(PyObject *module)
     if (intern_names(state) < 0 || add_type(module, &kernel_spec, NULL, &state->kernel_type) < 0 ||
         add_type(module, &protected_spec, NULL, &state->protected_type) < 0 ||
         add_type(module, &call_spec, NULL, &state->call_type) < 0 ||
+        add_type(module, &stream_spec, NULL, &state->stream_type) < 0 ||
+        PyModule_AddIntMacro(module, FUNCTION) < 0 || PyModule_AddIntMacro(module, COROUTINE) < 0 ||
+        PyModule_AddIntMacro(module, GENERATOR) < 0 || PyModule_AddIntMacro(module, ASYNC_GENERATOR) < 0 ||
+        add_type(module, &async_stream_spec, NULL, &state->async_stream_type) < 0 ||
+        add_type(module, &step_spec, NULL, &state->step_type) < 0 ||
         add_type(module, &stop_spec, PyExc_StopIteration, &state->stop_type) < 0) {
         return -1;
     }
@@ -160,13 +178,16 @@ static void
 kernel_free(void *module)
 {
     PyObject **references = PyModule_GetState(module);
+    State *state = PyModule_GetState(module);
+    if (state != NULL) { /* while their types are there */
+        kept_free(&state->calls);
+        kept_free(&state->streams);
+        kept_free(&state->async_streams);
+        kept_free(&state->steps);
+        kept_free(&state->stops);
+    }
     for (size_t index = 0; references != NULL && index < STATE_REFERENCES; index++) {
         Py_CLEAR(references[index]);
-    }
-    State *state = PyModule_GetState(module);
-    if (state != NULL) {
-        kept_free(&state->calls);
-        kept_free(&state->stops);
     }
 }
 

@@ -1,7 +1,9 @@
-/* Call: one call of a protected coroutine function. It stands in for the coroutine, which is inside.
+/* Call: one call of a protected coroutine function or generator function. It stands in for the coroutine or generator,
+ * which is inside.
  *
- * It admits at the first send, drives the coroutine, and settles when that ends: by returning, raising, being closed
- * or being forgotten. Each call settles once. What a plain coroutine says when it is misused, it says too.
+ * It admits at the first send, drives the one inside, and settles when that ends: by returning, raising, being closed
+ * or being forgotten. Each call settles once. What a plain coroutine says when it is misused, it says too. Here is what
+ * both kinds share, and the coroutine; the generator's own part is in stream.h.
  */
 #ifndef RECLOSER_CALL_H
 #define RECLOSER_CALL_H
@@ -20,19 +22,22 @@ typedef struct {
     PyObject *weakrefs;
     int64_t generation;
     double started;
+    double latency;      /* seconds to the first item of a generator, or TO_THE_END */
     uint8_t phase;
     uint8_t running;
 } Call;
 
+/* Call the function inside, which runs nothing of it yet, and wrap what it gives into an object of `type`, which is still
+ * to be tracked. */
 static PyObject *
-coroutine_vectorcall(PyObject *op, PyObject *const *args, size_t nargsf, PyObject *kwnames)
+make_call(PyObject *op, PyObject *const *args, size_t nargsf, PyObject *kwnames, Kept *kept, PyTypeObject *type)
 {
     Protected *protected = (Protected *)op;
     PyObject *inner = PyObject_Vectorcall(protected->fn, args, nargsf, kwnames);
     if (inner == NULL) {
         return NULL;
     }
-    Call *self = (Call *)kept_take(&protected->state->calls, protected->state->call_type);
+    Call *self = (Call *)kept_take(kept, type);
     if (self == NULL) {
         Py_DECREF(inner);
         return NULL;
@@ -41,10 +46,26 @@ coroutine_vectorcall(PyObject *op, PyObject *const *args, size_t nargsf, PyObjec
     self->inner = inner;
     self->permit = NULL;
     self->weakrefs = NULL;
+    self->latency = TO_THE_END;
     self->phase = CREATED;
     self->running = 0;
-    PyObject_GC_Track((PyObject *)self);
     return (PyObject *)self;
+}
+
+static inline PyObject *
+track(PyObject *op)
+{
+    if (op != NULL) {
+        PyObject_GC_Track(op);
+    }
+    return op;
+}
+
+static PyObject *
+coroutine_vectorcall(PyObject *op, PyObject *const *args, size_t nargsf, PyObject *kwnames)
+{
+    State *state = ((Protected *)op)->state;
+    return track(make_call(op, args, nargsf, kwnames, &state->calls, state->call_type));
 }
 
 /* ---- admitting and settling ---- */
@@ -60,23 +81,35 @@ enter_phase(Call *self, uint8_t phase)
     return last;
 }
 
-static int
+/* What the close() of the one inside returns: from 3.13 on a generator may have a last word. */
+static PyObject *
 close_inner(Call *self)
 {
-    PyObject *closed = PyObject_CallMethodNoArgs(self->inner, self->protected->state->str_close);
-    Py_XDECREF(closed);
-    return closed == NULL ? -1 : 0;
+    State *state = self->protected->state;
+    if (self->protected->kind != ASYNC_GENERATOR) {
+        return PyObject_CallMethodNoArgs(self->inner, state->str_close);
+    }
+    /* One that has not run yet: closing it awaits nothing. */
+    PyObject *closing = PyObject_CallMethodNoArgs(self->inner, state->str_aclose);
+    PyObject *result = NULL;
+    if (closing != NULL && PyIter_Send(closing, Py_None, &result) != PYGEN_RETURN) {
+        Py_CLEAR(result);
+    }
+    Py_XDECREF(closing);
+    return result;
 }
 
-/* The call was rejected, with the exception set: the coroutine inside will never be awaited. */
+/* The call was rejected, with the exception set: the one inside will never run. */
 static void
 give_up(Call *self)
 {
     PyObject *exc = PyErr_GetRaisedException();
     enter_phase(self, ENDED);
-    if (close_inner(self) < 0) {
+    PyObject *closed = close_inner(self);
+    if (closed == NULL) {
         PyErr_WriteUnraisable(self->inner);
     }
+    Py_XDECREF(closed);
     PyErr_SetRaisedException(exc);
 }
 
@@ -120,7 +153,7 @@ settle(Call *self, uint8_t phase, PyObject *exc, PyObject *result)
     State *state = protected->state;
     PyObject *done;
     if (phase == ADMITTED_HOT) {
-        done = call_hook(protected, state->hot_settled, self->generation, self->started, exc, result);
+        done = call_hook(protected, state->hot_settled, self->generation, self->started, self->latency, exc, result);
     }
     else {
         done = PyObject_CallMethodObjArgs(self->permit, state->str_settle, exc, result, NULL);
@@ -134,7 +167,7 @@ call_returned(Call *self, PyObject *result)
 {
     uint8_t phase = enter_phase(self, ENDED);
     if (phase == ADMITTED_HOT) {
-        int left = leave(self->protected, self->generation, self->started);
+        int left = leave(self->protected, self->generation, self->started, self->latency);
         if (left != JUDGED) {
             return left;
         }
@@ -157,20 +190,29 @@ call_raised(Call *self)
 
 /* ---- driving ---- */
 
-/* Only one may drive a coroutine, and only until it ends: 0 when the caller may now. */
+/* Only one may drive a call, and only until it ends: its phase when the caller may now, ENDED when nobody may any more,
+ * else RUNNING. */
+enum { RUNNING = -1 };
+
+static inline int
+take_turn(Call *self)
+{
+    int phase;
+    BEGIN_ATOMIC(self)
+    phase = self->running ? RUNNING : self->phase;
+    if (phase != RUNNING && phase != ENDED) {
+        self->running = 1;
+    }
+    END_ATOMIC()
+    return phase;
+}
+
+/* The same for a coroutine, which raises when the caller may not: 0 or -1. */
 static inline int
 begin(Call *self)
 {
-    int running, phase;
-    BEGIN_ATOMIC(self)
-    running = self->running;
-    phase = self->phase;
-    self->running = 1;
-    if (!running && phase == ENDED) {
-        self->running = 0;
-    }
-    END_ATOMIC()
-    if (running) {
+    int phase = take_turn(self);
+    if (phase == RUNNING) {
         PyErr_SetString(PyExc_ValueError, "coroutine already executing");
         return -1;
     }
@@ -251,6 +293,27 @@ call_iternext(PyObject *op)
     return stop_await_with(((Call *)op)->protected->state, result);
 }
 
+/* What was thrown in ended the one inside, with the exception that is set: StopIteration when it returned. */
+static void
+ended_by_throw(Call *self)
+{
+    if (self->phase == CREATED) { /* it never ran: there is no call to settle */
+        enter_phase(self, ENDED);
+    }
+    else if (PyErr_ExceptionMatches(PyExc_StopIteration)) {
+        PyObject *stop = PyErr_GetRaisedException();
+        if (call_returned(self, ((PyStopIterationObject *)stop)->value) < 0) {
+            Py_DECREF(stop);
+        }
+        else {
+            PyErr_SetRaisedException(stop);
+        }
+    }
+    else {
+        call_raised(self);
+    }
+}
+
 static PyObject *
 call_throw(PyObject *op, PyObject *const *args, Py_ssize_t count)
 {
@@ -268,27 +331,13 @@ call_throw(PyObject *op, PyObject *const *args, Py_ssize_t count)
     if (item != NULL) {
         goto done;
     }
-    if (self->phase == CREATED) { /* it never ran: there is no call to settle */
-        enter_phase(self, ENDED);
-    }
-    else if (PyErr_ExceptionMatches(PyExc_StopIteration)) {
-        PyObject *stop = PyErr_GetRaisedException();
-        if (call_returned(self, ((PyStopIterationObject *)stop)->value) < 0) {
-            Py_DECREF(stop);
-        }
-        else {
-            PyErr_SetRaisedException(stop);
-        }
-    }
-    else {
-        call_raised(self);
-    }
+    ended_by_throw(self);
 done:
     pause_driving(self);
     return item;
 }
 
-static int
+static PyObject *
 close_call(Call *self, int forgotten);
 
 static PyObject *
@@ -305,12 +354,9 @@ call_close(PyObject *op, PyObject *Py_UNUSED(ignored))
     if (begin(self) < 0) {
         return NULL;
     }
-    int closed = close_call(self, 0);
+    PyObject *closed = close_call(self, 0);
     pause_driving(self);
-    if (closed < 0) {
-        return NULL;
-    }
-    Py_RETURN_NONE;
+    return closed;
 }
 
 static PyObject *
@@ -339,23 +385,22 @@ settle_forgotten(Call *self, uint8_t phase, PyObject *exc)
     int64_t generation = phase == ADMITTED_HOT ? self->generation : -1;
     double started = phase == ADMITTED_HOT ? self->started : 0.0;
     PyObject *permit = phase == ADMITTED_HOT ? Py_None : self->permit;
-    PyObject *done = call_hook(self->protected, state->dropped, generation, started, permit, exc);
+    PyObject *done = call_hook(self->protected, state->dropped, generation, started, self->latency, permit, exc);
     Py_XDECREF(done);
     return done == NULL ? -1 : 0;
 }
 
-/* Close the coroutine and settle: GeneratorExit unless it raises something else, which is then set. */
-static int
+/* Close the one inside and settle: GeneratorExit unless it raises something else, which is then set. What its close()
+ * returned, or NULL. */
+static PyObject *
 close_call(Call *self, int forgotten)
 {
     uint8_t phase = enter_phase(self, ENDED);
-    PyObject *raised = close_inner(self) < 0 ? PyErr_GetRaisedException() : NULL;
+    PyObject *closed = close_inner(self);
     if (phase == CREATED) {
-        if (raised != NULL) {
-            PyErr_SetRaisedException(raised);
-        }
-        return raised == NULL ? 0 : -1;
+        return closed;
     }
+    PyObject *raised = closed == NULL ? PyErr_GetRaisedException() : NULL;
     PyObject *exc = raised != NULL ? Py_NewRef(raised) : PyObject_CallNoArgs(PyExc_GeneratorExit);
     int settled = -1;
     if (exc != NULL) {
@@ -363,7 +408,10 @@ close_call(Call *self, int forgotten)
         Py_DECREF(exc);
     }
     if (raised == NULL) {
-        return settled;
+        if (settled < 0) {
+            Py_CLEAR(closed);
+        }
+        return closed;
     }
     if (settled < 0) {
         chain_context(raised);
@@ -371,7 +419,7 @@ close_call(Call *self, int forgotten)
     else {
         PyErr_SetRaisedException(raised);
     }
-    return -1;
+    return NULL;
 }
 
 static void
@@ -382,9 +430,11 @@ call_finalize(PyObject *op)
         return; /* a coroutine that was never awaited says so itself */
     }
     PyObject *pending = PyErr_Occurred() ? PyErr_GetRaisedException() : NULL;
-    if (close_call(self, 1) < 0) {
+    PyObject *closed = close_call(self, 1);
+    if (closed == NULL) {
         PyErr_WriteUnraisable(op);
     }
+    Py_XDECREF(closed);
     if (pending != NULL) {
         PyErr_SetRaisedException(pending);
     }
@@ -400,16 +450,10 @@ call_traverse(Call *self, visitproc visit, void *arg)
     return 0;
 }
 
+/* Let go of everything, and of the object. */
 static void
-call_dealloc(Call *self)
+release_call(Call *self, Kept *kept)
 {
-    Kept *kept = &self->protected->state->calls;
-    if (self->phase == ADMITTED_HOT || self->phase == ADMITTED) {
-        if (PyObject_CallFinalizerFromDealloc((PyObject *)self) < 0) {
-            return;
-        }
-    }
-    PyObject_GC_UnTrack(self);
     if (self->weakrefs != NULL) {
         PyObject_ClearWeakRefs((PyObject *)self);
     }
@@ -420,10 +464,28 @@ call_dealloc(Call *self)
     Py_DECREF(protected); /* the last one to need the state */
 }
 
+static void
+drop_call(Call *self, Kept *kept)
+{
+    if (self->phase == ADMITTED_HOT || self->phase == ADMITTED) {
+        if (PyObject_CallFinalizerFromDealloc((PyObject *)self) < 0) {
+            return;
+        }
+    }
+    PyObject_GC_UnTrack(self);
+    release_call(self, kept);
+}
+
+static void
+call_dealloc(Call *self)
+{
+    drop_call(self, &self->protected->state->calls);
+}
+
 /* ---- the face of a coroutine ---- */
 
 static PyObject *
-get_of_coroutine(Call *self, void *name)
+get_of_inner(Call *self, void *name)
 {
     return PyObject_GetAttrString(self->inner, name);
 }
@@ -435,15 +497,21 @@ get_coroutine_class(PyObject *Py_UNUSED(self), void *Py_UNUSED(closure))
 }
 
 static PyObject *
-call_repr(Call *self)
+repr_as(Call *self, const char *kind)
 {
     PyObject *qualname = PyObject_GetAttr(self->inner, self->protected->state->str_qualname);
     if (qualname == NULL) {
         return NULL;
     }
-    PyObject *text = PyUnicode_FromFormat("<coroutine object %S at %p>", qualname, self);
+    PyObject *text = PyUnicode_FromFormat("<%s object %S at %p>", kind, qualname, self);
     Py_DECREF(qualname);
     return text;
+}
+
+static PyObject *
+call_repr(Call *self)
+{
+    return repr_as(self, "coroutine");
 }
 
 static PyMethodDef call_methods[] = {
@@ -458,7 +526,7 @@ static PyMemberDef call_members[] = {
     {NULL, 0, 0, 0, NULL},
 };
 
-#define OF_COROUTINE(name) {name, (getter)get_of_coroutine, NULL, NULL, name}
+#define OF_COROUTINE(name) {name, (getter)get_of_inner, NULL, NULL, name}
 
 static PyGetSetDef call_getset[] = {
     {"__class__", get_coroutine_class, NULL, NULL, NULL},

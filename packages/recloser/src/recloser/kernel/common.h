@@ -102,6 +102,9 @@ typedef struct {
     PyTypeObject *kernel_type;
     PyTypeObject *protected_type;
     PyTypeObject *call_type;
+    PyTypeObject *stream_type;
+    PyTypeObject *async_stream_type;
+    PyTypeObject *step_type;
     PyTypeObject *stop_type;
     PyObject *monotonic; /* time.monotonic, which read_clock replaces by the system's own clock */
     PyObject *rules[RULES];
@@ -118,9 +121,10 @@ typedef struct {
     PyObject *plain_code;
     PyObject *coroutine_code;
     /* names */
-    PyObject *str_close, *str_leave, *str_name, *str_settle, *str_throw, *str_tripped, *str_qualname;
+    PyObject *str_close, *str_leave, *str_name, *str_settle, *str_throw, *str_tripped, *str_qualname,
+        *str_mark_first_item, *str_aclose, *str_ag_frame, *str_asend, *str_athrow, *str_send;
     /* up to here references and nothing else */
-    Kept calls, stops;
+    Kept calls, streams, async_streams, steps, stops;
 } State;
 
 #define STATE_REFERENCES (offsetof(State, calls) / sizeof(PyObject *))

@@ -29,7 +29,7 @@ typedef struct {
     double duration_sum;
     double open_until;
     PyObject *last_failure; /* text or None */
-    PyObject *abandoned;    /* list of what kernel_abandon was given, or NULL */
+    PyObject *deferred;    /* list of what kernel_defer was given, or NULL */
     uint64_t counts[OUTCOMES];
     uint64_t histogram[BOUNDS + 1];
     uint64_t rejections[REASONS];
@@ -111,13 +111,12 @@ succeed(Kernel *self, double duration, double now)
 
 enum { NOT_HOT = -2, JUDGED = -3 };
 
-/* A call returned: the rule its success breaks, or NO_RULE; NOT_HOT when it has to take the long way, JUDGED when
+/* A call returned after `duration` seconds: the rule its success breaks, or NO_RULE; NOT_HOT when it has to take the long way, JUDGED when
  * it is to be told by its result whether it succeeded. */
 static inline int
-kernel_leave(Kernel *self, int64_t generation, double started, double now)
+kernel_leave(Kernel *self, int64_t generation, double duration, double now)
 {
     int rule = NOT_HOT;
-    double duration = now - started;
     BEGIN_ATOMIC(self)
     if (self->judges_results) {
         rule = JUDGED;

@@ -55,7 +55,7 @@ kernel_dealloc(Kernel *self)
 {
     PyTypeObject *type = Py_TYPE(self);
     PyMem_Free(self->window.cells);
-    Py_XDECREF(self->abandoned);
+    Py_XDECREF(self->deferred);
     Py_XDECREF(self->last_failure);
     type->tp_free(self);
     Py_DECREF(type);
@@ -158,7 +158,7 @@ kernel_forget_calls(Kernel *self, PyObject *Py_UNUSED(ignored))
 
 /* From a finaliser, so at any time. */
 static PyObject *
-kernel_abandon(Kernel *self, PyObject *item)
+kernel_defer(Kernel *self, PyObject *item)
 {
     PyObject *fresh = PyList_New(0);
     int appended;
@@ -166,11 +166,11 @@ kernel_abandon(Kernel *self, PyObject *item)
         return NULL;
     }
     BEGIN_ATOMIC(self)
-    if (self->abandoned == NULL) {
-        self->abandoned = fresh;
+    if (self->deferred == NULL) {
+        self->deferred = fresh;
         fresh = NULL;
     }
-    appended = PyList_Append(self->abandoned, item);
+    appended = PyList_Append(self->deferred, item);
     END_ATOMIC()
     Py_XDECREF(fresh);
     if (appended < 0) {
@@ -180,22 +180,22 @@ kernel_abandon(Kernel *self, PyObject *item)
 }
 
 static PyObject *
-kernel_take_abandoned(Kernel *self, PyObject *Py_UNUSED(ignored))
+kernel_take_deferred(Kernel *self, PyObject *Py_UNUSED(ignored))
 {
     PyObject *taken;
     BEGIN_ATOMIC(self)
-    taken = self->abandoned;
-    self->abandoned = NULL;
+    taken = self->deferred;
+    self->deferred = NULL;
     END_ATOMIC()
     return taken != NULL ? taken : PyList_New(0);
 }
 
 static PyObject *
-get_has_abandoned(Kernel *self, void *Py_UNUSED(closure))
+get_has_deferred(Kernel *self, void *Py_UNUSED(closure))
 {
     long value;
     BEGIN_ATOMIC(self)
-    value = self->abandoned != NULL;
+    value = self->deferred != NULL;
     END_ATOMIC()
     return PyBool_FromLong(value);
 }
@@ -551,8 +551,8 @@ static PyMethodDef kernel_methods[] = {
     {"admit", (PyCFunction)kernel_admit, METH_NOARGS, "A call has been given a ticket."},
     {"release", (PyCFunction)kernel_release, METH_O, "A call has ended: of the hot path, or with a ticket."},
     {"forget_calls", (PyCFunction)kernel_forget_calls, METH_NOARGS, "The calls in flight are another process's."},
-    {"abandon", (PyCFunction)kernel_abandon, METH_O, "Keep something until take_abandoned()."},
-    {"take_abandoned", (PyCFunction)kernel_take_abandoned, METH_NOARGS, "What was abandoned; it is given out once."},
+    {"defer", (PyCFunction)kernel_defer, METH_O, "Keep something until take_deferred()."},
+    {"take_deferred", (PyCFunction)kernel_take_deferred, METH_NOARGS, "What was deferred; it is given out once."},
     {"succeed", (PyCFunction)kernel_succeed, METH_VARARGS, "A call of the hot generation succeeded in time."},
     {"add", (PyCFunction)kernel_add, METH_VARARGS, add_doc},
     {"record", (PyCFunction)kernel_record, METH_VARARGS, "Enter a call into the window; the broken rule, or None."},
@@ -574,7 +574,7 @@ static PyGetSetDef kernel_getset[] = {
     {"refusing", (getter)get_refusing, (setter)set_refusing, NULL, NULL},
     {"open_until", (getter)get_open_until, (setter)set_open_until, NULL, NULL},
     {"last_failure", (getter)get_last_failure, (setter)set_last_failure, NULL, NULL},
-    {"has_abandoned", (getter)get_has_abandoned, NULL, NULL, NULL},
+    {"has_deferred", (getter)get_has_deferred, NULL, NULL, NULL},
     {"in_flight", (getter)get_in_flight, NULL, NULL, NULL},
     {"window_calls", (getter)get_window_calls, NULL, NULL, NULL},
     {"consecutive_failures", (getter)get_consecutive_failures, NULL, NULL, NULL},

@@ -1,4 +1,4 @@
-/* Protected: a function, or coroutine function, that asks the breaker first.
+/* Protected: a function, coroutine function or generator function that asks the breaker first.
  *
  * It has the face of a Python function (binding, metadata, __class__), so that inspect and frameworks see no
  * difference. Here is the hot path only; whatever is not a success in time of a closed circuit goes to calls.py.
@@ -8,6 +8,9 @@
 
 #include "common.h"
 #include "counters.h"
+
+/* What calling the function inside gives. */
+enum { FUNCTION, COROUTINE, GENERATOR, ASYNC_GENERATOR, KINDS };
 
 typedef struct {
     PyObject_HEAD
@@ -20,7 +23,7 @@ typedef struct {
     PyObject *now;     /* Python clock, or NULL for the system's own */
     PyObject *dict;
     PyObject *weakrefs;
-    uint8_t coroutine;
+    uint8_t kind;
 } Protected;
 
 static inline int
@@ -52,34 +55,45 @@ leave_long_way(Protected *self, int64_t generation, double started, double now, 
     return done == NULL ? -1 : 0;
 }
 
-/* A call returned: 0 when that is settled, JUDGED when its result decides, -1 with an exception. */
+/* The latency of a call that is measured to its end. */
+#define TO_THE_END NAN
+
+/* A call returned, `latency` seconds after which its first item came: 0 when that is settled, JUDGED when settle() in
+ * Python has to be told, -1 with an exception. */
 static inline int
-leave(Protected *self, int64_t generation, double started)
+leave(Protected *self, int64_t generation, double started, double latency)
 {
     double now;
     if (read_clock(self->now, &now) < 0) {
         kernel_unenter(self->kernel);
         return -1;
     }
-    int rule = kernel_leave(self->kernel, generation, started, now);
-    if (rule == NO_RULE || rule == JUDGED) {
-        return rule == JUDGED ? JUDGED : 0;
+    int streamed = !isnan(latency);
+    int rule = kernel_leave(self->kernel, generation, streamed ? latency : now - started, now);
+    if (rule == NO_RULE) {
+        return 0;
+    }
+    if (rule == JUDGED || (rule == NOT_HOT && streamed)) {
+        return JUDGED;
     }
     return leave_long_way(self, generation, started, now, rule);
 }
 
-/* Call `hook(controller, generation, started, first, second)`; `second` may be NULL for none. */
+/* Call `hook(controller, generation, started, latency, first, second)`; `second` may be NULL for none. */
 static PyObject *
-call_hook(Protected *self, PyObject *hook, int64_t generation, double started, PyObject *first, PyObject *second)
+call_hook(Protected *self, PyObject *hook, int64_t generation, double started, double latency, PyObject *first,
+          PyObject *second)
 {
     PyObject *number = PyLong_FromLongLong(generation);
     PyObject *time = PyFloat_FromDouble(started);
+    PyObject *first_item = isnan(latency) ? Py_NewRef(Py_None) : PyFloat_FromDouble(latency);
     PyObject *answer = NULL;
-    if (number != NULL && time != NULL) {
-        answer = PyObject_CallFunctionObjArgs(hook, self->controller, number, time, first, second, NULL);
+    if (number != NULL && time != NULL && first_item != NULL) {
+        answer = PyObject_CallFunctionObjArgs(hook, self->controller, number, time, first_item, first, second, NULL);
     }
     Py_XDECREF(number);
     Py_XDECREF(time);
+    Py_XDECREF(first_item);
     return answer;
 }
 
@@ -186,7 +200,7 @@ static PyObject *
 hot_raised(Protected *self, int64_t generation, double started)
 {
     PyObject *exc = PyErr_GetRaisedException();
-    PyObject *done = call_hook(self, self->state->hot_settled, generation, started, exc, Py_None);
+    PyObject *done = call_hook(self, self->state->hot_settled, generation, started, TO_THE_END, exc, Py_None);
     if (done == NULL) {
         chain_context(exc);
         return NULL;
@@ -199,7 +213,7 @@ hot_raised(Protected *self, int64_t generation, double started)
 static PyObject *
 hot_returned(Protected *self, int64_t generation, double started, PyObject *result)
 {
-    PyObject *answer = call_hook(self, self->state->hot_returned, generation, started, result, NULL);
+    PyObject *answer = call_hook(self, self->state->hot_returned, generation, started, TO_THE_END, result, NULL);
     Py_DECREF(result);
     return answer;
 }
@@ -221,7 +235,7 @@ function_vectorcall(PyObject *op, PyObject *const *args, size_t nargsf, PyObject
     if (result == NULL) {
         return hot_raised(self, generation, started);
     }
-    int left = is_awaitable(result) ? JUDGED : leave(self, generation, started);
+    int left = is_awaitable(result) ? JUDGED : leave(self, generation, started, TO_THE_END);
     if (left == JUDGED) {
         return hot_returned(self, generation, started, result);
     }
@@ -256,7 +270,7 @@ get_of_function(Protected *self, void *closure)
     }
     PyErr_Clear();
     if (strcmp(name, "__code__") == 0) {
-        return Py_NewRef(self->coroutine ? self->state->coroutine_code : self->state->plain_code);
+        return Py_NewRef(self->kind == COROUTINE ? self->state->coroutine_code : self->state->plain_code);
     }
     if (strcmp(name, "__globals__") == 0 || strcmp(name, "__builtins__") == 0) {
         return PyDict_New();

@@ -54,10 +54,11 @@ class Kernel:
         refusing: The reason for which every call is rejected until `open_until`, when nobody else has to see it.
         open_until: When an open circuit may be probed, in monotonic seconds.
         last_failure: The last counted failure as text.
+        has_deferred: Whether `take_deferred` would give anything.
     """
 
     __slots__ = (
-        "_abandoned",
+        "_deferred",
         "_failure_rate",
         "_failure_threshold",
         "_minimum_calls",
@@ -67,6 +68,7 @@ class Kernel:
         "consecutive_failures",
         "counts",
         "duration_sum",
+        "has_deferred",
         "histogram",
         "hot_calls",
         "hot_generation",
@@ -86,7 +88,8 @@ class Kernel:
         # One item per hot call in flight: appending and popping are atomic, so that entering needs no lock.
         self.hot_calls: deque[None] = deque()
         self._tickets = 0
-        self._abandoned: list[Any] = []
+        self._deferred: list[Any] = []
+        self.has_deferred = False
         self.counts = dict.fromkeys(Outcome, 0)
         self.histogram = [0] * (len(BUCKET_BOUNDS) + 1)
         self.duration_sum = 0.0
@@ -130,18 +133,15 @@ class Kernel:
         self.hot_calls.clear()
         self._tickets = 0
 
-    @property
-    def has_abandoned(self) -> bool:
-        """Whether `take_abandoned` would give anything."""
-        return bool(self._abandoned)
+    def defer(self, item: Any) -> None:
+        """Keep something until `take_deferred`. A finaliser calls this, so at any time and from any thread."""
+        self._deferred.append(item)
+        self.has_deferred = True
 
-    def abandon(self, item: Any) -> None:
-        """Keep something until `take_abandoned`. A finaliser calls this, so at any time and from any thread."""
-        self._abandoned.append(item)
-
-    def take_abandoned(self) -> list[Any]:
-        """What was abandoned, each thing once."""
-        return [self._abandoned.pop(0) for _ in range(len(self._abandoned))]
+    def take_deferred(self) -> list[Any]:
+        """What was deferred, each thing once."""
+        self.has_deferred = False
+        return [self._deferred.pop(0) for _ in range(len(self._deferred))]
 
     def succeed(self, duration: float, now: float) -> str | None:
         """A call of the hot generation succeeded in time; the rule that opens the circuit all the same, or None.

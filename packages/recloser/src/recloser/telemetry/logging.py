@@ -80,20 +80,25 @@ def _message(event: Event) -> tuple[Any, ...]:
     match event:
         case StateChanged(to_state=State.OPEN):
             for_how_long = "until an operator ends it" if event.open_for is None else f"for {event.open_for:.3g} s"
-            reason = f"{event.reason} ({event.detail})" if event.detail else event.reason
+            reason = f"{event.reason} ({_line(event.detail)})" if event.detail else event.reason
             return "circuit %r opened %s: %s", event.breaker, for_how_long, reason
         case StateChanged():
             return "circuit %r is %s: %s", event.breaker, event.to_state, event.reason
         case ControlChanged():
-            return "circuit %r is under control %r: %s", event.breaker, str(event.to_control), event.reason
+            return "circuit %r is under control %r: %s", event.breaker, str(event.to_control), _line(event.reason)
         case BreakerReset():
-            return "circuit %r was reset: %s", event.breaker, event.reason
+            return "circuit %r was reset: %s", event.breaker, _line(event.reason)
         case CallRejected():
             would = "would have " if event.observed else ""
             return "circuit %r %srejected a call: %s", event.breaker, would, event.reason
         case CallFinished():
             return "call through circuit %r: %s after %.3g s", event.breaker, event.outcome, event.duration
     return "circuit %r: %r", event.breaker, event
+
+
+def _line(text: str) -> str:
+    # What a dependency's error says must not be able to write a line of its own into a log of text.
+    return " ".join(text.splitlines())
 
 
 def _attributes(event: Event) -> dict[str, Any]:

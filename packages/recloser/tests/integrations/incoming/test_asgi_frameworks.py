@@ -90,7 +90,7 @@ FRAMEWORKS = pytest.mark.parametrize(
 def test_each_route_template_has_its_own_breaker(
     registry: Registry, make: Callable[[Registry], Any], templates: tuple[str, str]
 ) -> None:
-    """K8: a route that fails closes no other one."""
+    """A route that fails closes no other one."""
     with serving(make(registry)) as url, httpx2.Client(base_url=url, headers=CLOSE) as client:
         assert [client.get(f"/items/{number}").status_code for number in (1, 2, 3)] == [200] * 3
         assert [client.get(f"/sub/t{number}/fails").status_code for number in range(4)] == [502, 502, 503, 503]
@@ -188,7 +188,6 @@ def settled(breaker: CircuitBreaker) -> None:
 def test_client_that_leaves_a_stream_counts_nothing(
     registry: Registry, stream: Stream, stream_client: httpx2.Client
 ) -> None:
-    """D2."""
     for _ in range(10):
         stream.ended.clear()
         with stream_client.stream("GET", "/endless") as response:

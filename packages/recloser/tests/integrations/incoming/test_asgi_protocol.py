@@ -90,7 +90,7 @@ async def test_below_500_is_a_success(registry: Registry, status: int) -> None:
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504, 599])
 async def test_5xx_is_a_failure(registry: Registry, status: int) -> None:
-    """K8: an error that the framework has already turned into a response counts."""
+    """An error that the framework has already turned into a response counts."""
     await request(registry, app_sending(start(status), LAST))
     assert breaker(registry).stats().calls["failure"] == 1
     assert breaker(registry).last_failure == f"HTTP {status}"
@@ -103,7 +103,6 @@ async def test_exception_is_a_failure_and_goes_on(registry: Registry) -> None:
 
 
 async def test_exception_in_the_middle_starts_no_second_response(registry: Registry) -> None:
-    """K8."""
     sent = Sent()
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -122,7 +121,7 @@ async def test_exception_in_the_middle_starts_no_second_response(registry: Regis
 
 
 async def test_rejection_is_one_503_with_the_remaining_seconds(registry: Registry, clock: FakeClock) -> None:
-    """K6: rounded up, never a constant."""
+    """Rounded up, never a constant."""
     await trip(registry)
     clock.advance(6.5)
     sent = await request(registry, app_sending(START, LAST))
@@ -166,7 +165,7 @@ async def test_it_recovers(registry: Registry, clock: FakeClock) -> None:
 
 
 async def test_client_that_leaves_in_the_middle_counts_nothing(registry: Registry) -> None:
-    """D2: seen by `receive`, whether the application then returns or raises."""
+    """Seen by `receive`, whether the application then returns or raises."""
     for _ in range(5):
         await request(registry, app_sending(START, MORE), DISCONNECT)
         with pytest.raises(RuntimeError):
@@ -176,7 +175,7 @@ async def test_client_that_leaves_in_the_middle_counts_nothing(registry: Registr
 
 
 async def test_client_that_is_gone_when_something_is_sent_counts_nothing(registry: Registry) -> None:
-    """D2: seen by `send`, in servers of ASGI 2.4."""
+    """Seen by `send`, in servers of ASGI 2.4."""
     for _ in range(10):
         with pytest.raises(OSError, match="client gone"):
             await request(registry, app_sending(START, MORE, LAST), gone_after=2)
@@ -248,7 +247,7 @@ async def test_rejection_of_a_breaker_further_in_is_ignored(registry: Registry) 
 
 @pytest.mark.parametrize("kind", ["websocket", "lifespan"])
 async def test_other_protocols_pass_through(registry: Registry, kind: str) -> None:
-    """K8: the application gets the very same scope, receive and send, whatever the breaker's state."""
+    """The application gets the very same scope, receive and send, whatever the breaker's state."""
     seen: list[Any] = []
 
     async def app(*args: Any) -> None:

@@ -99,7 +99,7 @@ def test_exception_in_the_body_is_a_failure(registry: Registry) -> None:
 
 
 def test_rejection_is_a_503_with_the_remaining_seconds(registry: Registry, clock: FakeClock) -> None:
-    """K6: rounded up, never a constant."""
+    """Rounded up, never a constant."""
     trip(registry)
     clock.advance(6.5)
     status, headers, body = request(registry, app_answering("200 OK"))
@@ -131,7 +131,6 @@ def test_it_recovers(registry: Registry, clock: FakeClock) -> None:
 
 
 def test_client_that_leaves_in_the_middle_counts_nothing(registry: Registry) -> None:
-    """D2."""
     for _ in range(10):
         request(registry, app_answering("200 OK", (b"a", b"b", b"c")), leave_after=1)
     stats = breaker(registry).stats()
@@ -221,7 +220,6 @@ def client(registry: Registry, breaker: CircuitBreaker) -> Iterator[httpx2.Clien
 
 
 def test_flask_has_a_breaker_per_rule(registry: Registry, client: httpx2.Client, clock: FakeClock) -> None:
-    """K8."""
     assert [client.get(f"/items/{number}").status_code for number in (1, 0, 0, 1)] == [200, 500, 500, 503]
     assert client.get("/query").text == "row"
     clock.advance(10)
@@ -247,7 +245,7 @@ def test_flask_answers_a_rejection_further_in_with_503(
 
 
 def test_real_client_that_leaves_a_stream_counts_nothing(registry: Registry, client: httpx2.Client) -> None:
-    """D2: the server finds out when it writes, and closes the response."""
+    """The server finds out when it writes, and closes the response."""
     for _ in range(3):
         with socket.create_connection((client.base_url.host, client.base_url.port or 0)) as connection:
             connection.sendall(b"GET /endless HTTP/1.0\r\n\r\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import weakref
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -25,6 +26,9 @@ def patch(patches: Patches, dependencies: Dependencies) -> None:
         raise RuntimeError(f"aiohttp {aiohttp.__version__} has no client middlewares: 3.12 or newer is needed")
     protect = BreakerMiddleware(**dependencies.options("http", host_of))
 
+    traced = _Traced(protect.trace_config)
+    patches.on_undo(traced.undo)
+
     async def protect_wanted(
         request: aiohttp.ClientRequest,
         handler: Callable[[aiohttp.ClientRequest], Awaitable[aiohttp.ClientResponse]],
@@ -36,7 +40,29 @@ def patch(patches: Patches, dependencies: Dependencies) -> None:
         chosen = self._middlewares if middlewares is None else middlewares
         if not any(isinstance(middleware, BreakerMiddleware) for middleware in chosen):
             chosen = (*chosen, protect_wanted)
+            traced.add(self)
         response: aiohttp.ClientResponse = await original(self, *args, middlewares=chosen, **kwargs)
         return response
 
     patches.replace(session, "_request", _request)
+
+
+class _Traced:
+    """The sessions that tell when a request waits for a connection of a full pool."""
+
+    def __init__(self, config: aiohttp.TraceConfig) -> None:
+        config.freeze()
+        self._config = config
+        self._sessions: weakref.WeakSet[aiohttp.ClientSession] = weakref.WeakSet()
+
+    def add(self, session: aiohttp.ClientSession) -> None:
+        """A session that is about to make a request; several may have one list in common."""
+        if self._config not in session.trace_configs:
+            session.trace_configs.append(self._config)
+            self._sessions.add(session)
+
+    def undo(self) -> None:
+        """Take it away from all sessions."""
+        for session in list(self._sessions):
+            if self._config in session.trace_configs:
+                session.trace_configs.remove(self._config)

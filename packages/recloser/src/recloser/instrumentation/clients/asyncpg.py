@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import asyncpg  # type: ignore[import-untyped]
 from asyncpg import connection as connections
+from asyncpg.connection import Connection  # type: ignore[import-untyped]
+from asyncpg.prepared_stmt import PreparedStatement  # type: ignore[import-untyped]
 
 from recloser.errors import CircuitOpenError
 from recloser.instrumentation import naming
 from recloser.instrumentation.dependencies import Dependencies
 from recloser.instrumentation.nesting import protected
 from recloser.instrumentation.patches import Patches
+from recloser.integrations import asyncpg as integration
 from recloser.integrations._data import Guard
 from recloser.integrations._http import reasons_of
-from recloser.integrations.asyncpg import STATEMENTS, is_cleaning_up, is_protected, judge
+from recloser.integrations.asyncpg import is_protected, judge
 
 KIND = "postgresql"
 
@@ -43,27 +45,25 @@ def patch(patches: Patches, dependencies: Dependencies) -> None:
 
     patches.replace(connections, "connect", connect)
     patches.replace(asyncpg, "connect", connect)
-    for name in STATEMENTS:
-        if hasattr(connections.Connection, name):
-            method = getattr(connections.Connection, name)
-            patches.replace(connections.Connection, name, _statement(method, dependencies))
+
+    def find(caller: Any) -> Guard | None:
+        return _guard_of(caller, dependencies)
+
+    for name in integration.STATEMENTS:
+        if hasattr(Connection, name):
+            patches.replace(Connection, name, integration.guarded_statement(getattr(Connection, name), find))
+    patches.replace(Connection, "prepare", integration.guarded_method(Connection.prepare, find))
+    for name in integration.PREPARED_STATEMENTS:
+        if hasattr(PreparedStatement, name):
+            patches.replace(PreparedStatement, name, integration.guarded_method(getattr(PreparedStatement, name), find))
+    for kind in (Connection, PreparedStatement):
+        patches.replace(kind, "cursor", integration.guarded_cursor(kind.cursor, find))
 
 
-def _statement(original: Callable[..., Any], dependencies: Dependencies) -> Callable[..., Any]:
-    @functools.wraps(original)
-    async def statement(self: Any, query: Any, *args: Any, **kwargs: Any) -> Any:
-        guard = _guard_of(self, query, dependencies)
-        if guard is None:
-            return await original(self, query, *args, **kwargs)
-        with guard.call():
-            return await original(self, query, *args, **kwargs)
-
-    return statement
-
-
-def _guard_of(connection: Any, query: Any, dependencies: Dependencies) -> Guard | None:
-    if protected.get() or is_protected(type(connection)) or is_cleaning_up(connection, query):
+def _guard_of(caller: Any, dependencies: Dependencies) -> Guard | None:
+    if protected.get() or is_protected(type(caller)):
         return None
+    connection = caller._connection if isinstance(caller, PreparedStatement) else caller
     address = connection._addr
     host, port = (address[0], address[1]) if isinstance(address, tuple) else _of_socket(address)
     key = naming.database(KIND, host, port, connection._params.database)

@@ -15,9 +15,10 @@ from recloser.instrumentation import naming
 from recloser.instrumentation.dependencies import Dependencies
 from recloser.instrumentation.nesting import protected
 from recloser.instrumentation.patches import Patches
+from recloser.integrations import psycopg as integration
 from recloser.integrations._data import Guard
 from recloser.integrations._http import reasons_of
-from recloser.integrations.psycopg import STATEMENTS, is_protected, judge
+from recloser.integrations.psycopg import is_protected, judge
 
 KIND = "postgresql"
 
@@ -36,12 +37,10 @@ def patch(patches: Patches, dependencies: Dependencies) -> None:
         original = vars(connection)["connect"].__func__
         patches.replace(connection, "connect", classmethod(connecting(original, find)))
     patches.replace(psycopg, "connect", psycopg.Connection.connect)
-    for cursor in (psycopg.Cursor, psycopg.ServerCursor):
-        for name in STATEMENTS:
-            patches.replace(cursor, name, _statement(getattr(cursor, name), find))
-    for cursor_async in (psycopg.AsyncCursor, psycopg.AsyncServerCursor):
-        for name in STATEMENTS:
-            patches.replace(cursor_async, name, _statement_async(getattr(cursor_async, name), find))
+    for cursor in (psycopg.Cursor, psycopg.ServerCursor, psycopg.AsyncCursor, psycopg.AsyncServerCursor):
+        for name, method in integration.guarded_methods(cursor, find.for_statement).items():
+            if name in vars(cursor):
+                patches.replace(cursor, name, method)
 
 
 class _Finder:
@@ -116,27 +115,3 @@ def _connecting_async(original: Callable[..., Any], find: _Finder) -> Callable[.
         return connection
 
     return connect
-
-
-def _statement(original: Callable[..., Any], find: _Finder) -> Callable[..., Any]:
-    @functools.wraps(original)
-    def statement(self: Any, *args: Any, **kwargs: Any) -> Any:
-        guard = find.for_statement(self)
-        if guard is None:
-            return original(self, *args, **kwargs)
-        with guard.call():
-            return original(self, *args, **kwargs)
-
-    return statement
-
-
-def _statement_async(original: Callable[..., Any], find: _Finder) -> Callable[..., Any]:
-    @functools.wraps(original)
-    async def statement(self: Any, *args: Any, **kwargs: Any) -> Any:
-        guard = find.for_statement(self)
-        if guard is None:
-            return await original(self, *args, **kwargs)
-        with guard.call():
-            return await original(self, *args, **kwargs)
-
-    return statement

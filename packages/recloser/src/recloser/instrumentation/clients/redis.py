@@ -1,4 +1,4 @@
-"""redis-py and valkey-py: the commands and pipelines of all clients, sync and async; not those of clusters."""
+"""redis-py and valkey-py: the commands, pipelines and subscriptions of clients, sync and async, but for clusters."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ def patch_redis(patches: Patches, dependencies: Dependencies) -> None:
     import redis
     from redis import asyncio, client
 
-    clients = ((redis.Redis, client.Pipeline), (asyncio.Redis, asyncio.client.Pipeline))
+    clients = (
+        (redis.Redis, client.Pipeline, client.PubSub),
+        (asyncio.Redis, asyncio.client.Pipeline, asyncio.client.PubSub),
+    )
     _patch("redis", redis, clients, patches, dependencies)
 
 
@@ -28,12 +31,19 @@ def patch_valkey(patches: Patches, dependencies: Dependencies) -> None:
     import valkey
     from valkey import asyncio, client
 
-    clients = ((valkey.Valkey, client.Pipeline), (asyncio.Valkey, asyncio.client.Pipeline))
+    clients = (
+        (valkey.Valkey, client.Pipeline, client.PubSub),
+        (asyncio.Valkey, asyncio.client.Pipeline, asyncio.client.PubSub),
+    )
     _patch("valkey", valkey, clients, patches, dependencies)
 
 
 def _patch(
-    kind: str, module: ModuleType, clients: tuple[tuple[Any, Any], ...], patches: Patches, dependencies: Dependencies
+    kind: str,
+    module: ModuleType,
+    clients: tuple[tuple[Any, Any, Any], ...],
+    patches: Patches,
+    dependencies: Dependencies,
 ) -> None:
     judge = _redis.judge_with(module.exceptions)
     rejection_type: Any = type(
@@ -50,11 +60,13 @@ def _patch(
             return None
         return dependencies.guard(kind, key_of(kind, client.connection_pool.connection_kwargs), judge, rejection)
 
-    for client, pipeline in clients:
+    for client, pipeline, pubsub in clients:
         patches.replace(client, "execute_command", _redis.guarded_command(client.execute_command, find))
         patches.replace(pipeline, "execute", _redis.guarded_execute(pipeline.execute, find, judge))
         immediate = _redis.guarded_command(pipeline.immediate_execute_command, find)
         patches.replace(pipeline, "immediate_execute_command", immediate)
+        patches.replace(pubsub, "execute_command", _redis.guarded_subscribing(pubsub.execute_command, find))
+        patches.replace(pubsub, "parse_response", _redis.guarded_listening(pubsub.parse_response, find))
 
 
 def key_of(kind: str, options: dict[str, Any]) -> str:

@@ -17,7 +17,7 @@ from recloser.instrumentation.dependencies import Dependencies
 from recloser.instrumentation.nesting import Outermost, protected
 from recloser.instrumentation.patches import Patches
 from recloser.integrations import sqlalchemy as integration
-from recloser.integrations._data import Judge
+from recloser.integrations._data import Guard, Judge
 from recloser.integrations._http import reasons_of
 
 
@@ -51,14 +51,15 @@ class _Engines:
         if dialect in self._wrapped or not self._dependencies.active:
             return
         kind, key = name_of(engine.url, dialect)
+        blocks = _Blocks(self._dependencies, dialect, kind, key)
         marked: Any = dialect
-        marked.recloser_instrumented = integration.wrap(dialect, _Blocks(self._dependencies, dialect, kind, key))
+        marked.recloser_instrumented = integration.Protection(dialect, blocks.block, blocks.find)
         self._wrapped.add(dialect)
 
     def unwrap_all(self) -> None:
         """Give each dialect its own methods back."""
         for dialect in list(self._wrapped):
-            integration.unwrap(dialect, vars(dialect).pop("recloser_instrumented"))
+            vars(dialect).pop("recloser_instrumented").undo()
         self._wrapped.clear()
 
 
@@ -73,15 +74,20 @@ class _Blocks:
         self._judge: Judge = functools.partial(integration.judge, dialect)
         self._rejection = functools.partial(_rejection, dialect)
 
-    def __call__(self, connecting: bool) -> AbstractContextManager[object] | None:
+    def find(self) -> Guard | None:
+        """What protects a call; None when nothing does, or the program itself."""
+        if integration.is_protected(self._dialect):
+            return None
+        return self._dependencies.guard(self._kind, self._key, self._judge, self._rejection)
+
+    def block(self, method: str, arguments: tuple[Any, ...]) -> AbstractContextManager[object] | None:
+        """The block of one call of a dialect's method."""
         if protected.get():
             return None
         if integration.is_protected(self._dialect):
             return Outermost(nullcontext())  # the program has asked its own breaker, for the driver as well
-        guard = self._dependencies.guard(self._kind, self._key, self._judge, self._rejection)
-        if guard is None:
-            return None
-        return Outermost(guard.connecting() if connecting else guard.call())
+        guard = self.find()
+        return None if guard is None else Outermost(integration.block_of(guard, method, arguments))
 
 
 def name_of(url: URL, dialect: Dialect) -> tuple[str, str]:

@@ -1,0 +1,26 @@
+"""Access as the settings ask for it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from incident_manager.access.control import AccessControl, Rates
+from incident_manager.access.directory import TokenDirectory
+from incident_manager.access.rates import Rate
+from incident_manager.settings import RateSettings, Settings
+from incident_manager.store.database import Store
+from recloser import Clock
+
+
+def build_access(settings: Settings, store: Store, clock: Clock) -> AccessControl:
+    """Who may do what; await `start` of its directory before use."""
+    now = datetime.fromtimestamp(clock.time(), UTC)
+    fixed = [token.as_token(name, now) for name, token in settings.tokens.items()]
+    access = settings.access
+    directory = TokenDirectory(store, clock, fixed, refresh=access.refresh, stale_after=access.stale_after)
+    rates = Rates(ingest=_rate(access.ingest_rate), other=_rate(access.rate), failures=_rate(access.failure_rate))
+    return AccessControl(directory, clock, mode=settings.auth, host=settings.host, rates=rates)
+
+
+def _rate(settings: RateSettings) -> Rate:
+    return Rate(settings.per_second, settings.burst)

@@ -1,0 +1,144 @@
+"""What bodies and answers look like, for OpenAPI: one example for each schema, by its name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_INCIDENT_ID = "inc_019b8c0de7a07c0f8e9d0a1b2c3d4e5f"
+_AT = "2026-01-05T09:00:00Z"
+_LATER = "2026-01-05T09:04:10Z"
+
+_INCIDENT: dict[str, Any] = {
+    "id": _INCIDENT_ID,
+    "title": "Checkout is slow",
+    "description": "p99 is above 2 s",
+    "severity": "P1",
+    "severity_locked": False,
+    "status": "investigating",
+    "source": "prometheus",
+    "labels": {"team": "payments", "instance": "shop-1"},
+    "annotations": {"runbook": "https://runbooks.example.org/checkout"},
+    "fingerprint": "5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef",
+    "alert_count": 3,
+    "first_seen": _AT,
+    "last_seen": _LATER,
+    "created_at": _AT,
+    "updated_at": _LATER,
+    "version": 3,
+    "acknowledged_at": _LATER,
+    "acknowledged_by": "ana",
+    "assignee": "ana",
+    "resolved_at": None,
+    "resolved_by": None,
+    "resolution": None,
+}
+_BREAKER: dict[str, Any] = {
+    "name": "notify:ops-slack",
+    "state": "open",
+    "control": "automatic",
+    "control_reason": None,
+    "since": _AT,
+    "time_in_state": 12.5,
+    "retry_after": 47.5,
+    "calls": {"success": 120, "failure": 10, "rejected": 4},
+    "successful": 120,
+    "failed": 10,
+    "rejected": 4,
+    "in_flight": 0,
+    "consecutive_failures": 10,
+    "failure_rate": 0.5,
+    "slow_call_rate": None,
+    "window_calls": 20,
+    "attempt": 1,
+    "transitions": [{"from_state": "closed", "to_state": "open", "count": 1}],
+    "last_failure": "ConnectError: connection refused",
+}
+_BREAKERS_HEALTH: dict[str, Any] = {"total": 3, "closed": 2, "open": 1, "half_open": 0, "healthy": False}
+_TOKEN: dict[str, Any] = {
+    "id": "3f9c2b7a10de",
+    "name": "alertmanager",
+    "roles": ["ingest"],
+    "created_at": _AT,
+    "expires_at": None,
+    "last_used_at": _LATER,
+    "revoked_at": None,
+}
+
+EXAMPLES: dict[str, Any] = {
+    "AcceptedAlerts": {
+        "alerts": [
+            {"alert_id": "alt_019b8c0de7a07aaa8e9d0a1b2c3d4e5f", "incident_id": _INCIDENT_ID, "action": "opened"}
+        ]
+    },
+    "IncidentOut": _INCIDENT,
+    "IncidentDetail": {
+        **_INCIDENT,
+        "timeline": [
+            {
+                "at": _AT,
+                "actor": "source:prometheus",
+                "kind": "opened",
+                "message": "opened by an alert of prometheus",
+                "data": {"alert_id": "alt_019b8c0de7a07aaa8e9d0a1b2c3d4e5f"},
+            }
+        ],
+        "notifications": [
+            {
+                "id": "msg_019b8c0de7a07bbb8e9d0a1b2c3d4e5f",
+                "destination": "ops-slack",
+                "event": "triggered",
+                "status": "delivered",
+                "attempts": 1,
+                "created_at": _AT,
+                "next_attempt_at": _AT,
+                "delivered_at": _AT,
+                "last_error": None,
+            }
+        ],
+    },
+    "IncidentPage": {"incidents": [_INCIDENT], "next_cursor": None},
+    "IncidentCreate": {
+        "title": "Checkout is slow",
+        "severity": "high",
+        "by": "ana",
+        "labels": {"team": "payments"},
+    },
+    "IncidentPatch": {"status": "investigating", "assignee": "ana", "note": "The cache is cold.", "by": "ana"},
+    "Acknowledge": {"by": "ana"},
+    "Resolve": {"by": "ana", "resolution": "The cache was warmed."},
+    "CircuitBreakerOut": _BREAKER,
+    "CircuitBreakerList": {"circuit_breakers": [_BREAKER]},
+    "CircuitBreakersHealth": _BREAKERS_HEALTH,
+    "Order": {"reason": "the receiver is being moved"},
+    "Reset": {"reason": "the receiver is back"},
+    "ResetAll": {"reset": ["database", "notify:ops-slack"]},
+    "TokenCreate": {"name": "alertmanager", "roles": ["ingest"]},
+    "TokenOut": _TOKEN,
+    "NewTokenOut": {**_TOKEN, "last_used_at": None, "token": "im_3f9c2b7a10de_<43 characters>"},
+    "TokenList": {"tokens": [_TOKEN]},
+    "AuditPage": {
+        "entries": [
+            {
+                "sequence": 17,
+                "at": _LATER,
+                "token_id": "3f9c2b7a10de",
+                "actor": "ana (token chat-bot)",
+                "address": "192.0.2.10",
+                "action": "incident.change",
+                "target": _INCIDENT_ID,
+                "changes": {"assignee": {"from": None, "to": "ana"}},
+                "request_id": "req_6f0c2f5a114f1c2b9e0d7a4b",
+            }
+        ],
+        "next_cursor": "before-17",
+    },
+    "Alive": {"status": "alive"},
+    "Ready": {"status": "ready"},
+    "Health": {
+        "status": "degraded",
+        "version": "0.1.0",
+        "circuit_breakers": _BREAKERS_HEALTH,
+        "waiting_notifications": {"ops-slack": 4},
+        "delivery_problems": {},
+    },
+}

@@ -1,0 +1,31 @@
+"""What is to be found out about new incidents, and how long their notifications may wait for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from incident_manager.domain.assessment import Job
+from incident_manager.llm.jobs import Assessor
+
+
+@dataclass(frozen=True, slots=True)
+class AssessmentPlan:
+    """The jobs of the services that are configured.
+
+    Attributes:
+        jobs: What is done about each new incident; none when there is no service.
+        hold: Seconds that the first notification of an incident waits for the findings, at most.
+    """
+
+    jobs: tuple[Job, ...] = ()
+    hold: float = 0.0
+
+    @classmethod
+    def of(cls, assessors: Iterable[Assessor], hold: float) -> AssessmentPlan:
+        """The jobs that somebody does; without any, nothing waits."""
+        jobs = tuple(assessor.job for assessor in assessors)
+        return cls(jobs, hold if jobs else 0.0)
+
+
+NO_ASSESSMENT = AssessmentPlan()

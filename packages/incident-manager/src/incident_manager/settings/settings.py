@@ -1,0 +1,127 @@
+"""Everything that can be set."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from incident_manager.access.control import AuthMode
+from incident_manager.protection import UnknownBreakerNameError, breaker_table
+from incident_manager.settings.access import AccessSettings, TokenSettings
+from incident_manager.settings.destinations import DestinationSettings
+from incident_manager.settings.ingest import IngestSettings
+from incident_manager.settings.monitoring import SelfMonitoringSettings
+from incident_manager.settings.notifications import DispatcherSettings, RouteSettings
+from incident_manager.settings.section import located
+from incident_manager.settings.services import AssessmentSettings, ServicesSettings
+from recloser import SettingsError
+
+ENV_PREFIX = "INCIDENT_MANAGER_"
+"""Of every environment variable that is a setting."""
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+
+
+class Settings(BaseSettings):
+    """Everything that can be set. Made by `load_settings`, or directly in tests: the environment is not read then."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX,
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
+    )
+
+    host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
+    """Address to listen on."""
+    port: Annotated[int, Field(ge=0, le=65535)] = 8080
+    """Port to listen on; 0 takes a free one."""
+    data_dir: Path = Path("data")
+    """Folder of the embedded database."""
+    database_url: SecretStr | None = None
+    """SQLAlchemy URL; None for SQLite in `data_dir`."""
+    destinations: dict[str, DestinationSettings] = {}
+    """Who can be told, by name."""
+    routes: tuple[RouteSettings, ...] | None = None
+    """Who is told what; None tells every destination everything."""
+    services: ServicesSettings = ServicesSettings()
+    """The LLM-ops services: `sentinel`, `shield`, `edge_agent`, `governance`."""
+    assessment: AssessmentSettings = AssessmentSettings()
+    """How incidents are assessed with them."""
+    breakers: dict[str, dict[str, Any]] = {}
+    """Changes to the circuit breakers: `database`, and `notify:<destination>` and `<service>-llm` for each of these."""
+    dispatcher: DispatcherSettings = DispatcherSettings()
+    ingest: IngestSettings = IngestSettings()
+    self_monitoring: SelfMonitoringSettings = SelfMonitoringSettings()
+    """When an open circuit becomes an incident."""
+    auth: AuthMode = "auto"
+    """Who must show a token: with `tokens` everybody, with `none` nobody; `auto` decides by whether there is one."""
+    tokens: dict[str, TokenSettings] = {}
+    """Tokens by the name of who holds them; others are kept in the database."""
+    access: AccessSettings = AccessSettings()
+
+    @property
+    def store_url(self) -> str:
+        """SQLAlchemy URL of the store. May hold a password."""
+        if self.database_url is not None:
+            return self.database_url.get_secret_value()
+        return f"sqlite+aiosqlite:///{(self.data_dir / 'incidents.db').absolute()}"
+
+    @field_validator("destinations", "tokens")
+    @classmethod
+    def _check_names(cls, value: dict[str, Any]) -> dict[str, Any]:
+        for name in value:
+            if not _NAME.fullmatch(name):
+                raise located([name], name, "must be 1 to 63 of a-z, 0-9, '.', '_' and '-', not a mark first")
+        return value
+
+    @field_validator("routes")
+    @classmethod
+    def _check_routes(
+        cls, value: tuple[RouteSettings, ...] | None, info: ValidationInfo
+    ) -> tuple[RouteSettings, ...] | None:
+        known = info.data.get("destinations")
+        for index, route in enumerate(value or ()):
+            named: list[tuple[list[Any], str]] = [
+                ([index, "destinations", position], name) for position, name in enumerate(route.destinations)
+            ]
+            for number, step in enumerate(route.escalation):
+                path = [index, "escalation", number, "destinations"]
+                named += [([*path, position], name) for position, name in enumerate(step.destinations)]
+            for path, name in named:
+                if known is not None and name not in known:
+                    there = ", ".join(known) or "none"
+                    raise located(path, name, f"must be the name of a destination; there are: {there}")
+        return value
+
+    @field_validator("breakers")
+    @classmethod
+    def _check_breakers(cls, value: dict[str, dict[str, Any]], info: ValidationInfo) -> dict[str, dict[str, Any]]:
+        destinations, services = info.data.get("destinations"), info.data.get("services")
+        if destinations is None or services is None:
+            return value
+        for name, changes in value.items():
+            try:
+                breaker_table(destinations, {name: changes}, services.present)
+            except UnknownBreakerNameError as exc:
+                raise located([name], name, exc.rule) from None
+            except SettingsError as exc:
+                raise located([name, *exc.field.split(".")], exc.value, exc.rule) from None
+        return value
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Only what is passed: `load_settings` joins the sources itself, to say where a wrong value came from."""
+        return (init_settings,)
