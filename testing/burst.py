@@ -1,8 +1,10 @@
 """Many senders at once, each with alerts of its own, who remember what was answered."""
 
 import asyncio
+import itertools
 import secrets
 import sqlite3
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,6 +52,69 @@ class Burst:
                     self.other_answers.append(answer.status_code)
                 self._changed.set()
                 number += 1
+
+
+@dataclass
+class Traffic:
+    """Posts different alerts from ``senders`` connections until it is left, and remembers every answer.
+
+    ::
+
+        async with Traffic(service.url) as traffic:
+            await traffic.answers(100)  # a hundred more
+    """
+
+    url: str
+    senders: int = 8
+    accepted: list[str] = field(default_factory=list)
+    """Titles of the alerts that were answered 202."""
+    actions: list[str] = field(default_factory=list)
+    """What the answers said, in the order of their coming."""
+    answered: list[tuple[float, float]] = field(default_factory=list)
+    """When each was sent (monotonic) and how long its answer took, in seconds."""
+    other_answers: list[int] = field(default_factory=list)
+    unanswered: list[str] = field(default_factory=list)
+    _changed: asyncio.Condition = field(default_factory=asyncio.Condition)
+    _stopping: bool = False
+    _tasks: list[asyncio.Task[None]] = field(default_factory=list)
+
+    async def __aenter__(self) -> "Traffic":
+        name = secrets.token_hex(4)
+        self._tasks = [asyncio.create_task(self._send(f"{name} {sender}")) for sender in range(self.senders)]
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        self._stopping = True
+        await asyncio.gather(*self._tasks)
+
+    async def answers(self, count: int, action: str | None = None, timeout: float = 60) -> None:
+        """Wait for so many more answers, with this action if one is given."""
+        seen = len(self.actions)
+        async with asyncio.timeout(timeout), self._changed:
+            await self._changed.wait_for(lambda: sum(action in (None, one) for one in self.actions[seen:]) >= count)
+
+    async def _send(self, name: str) -> None:
+        async with httpx2.AsyncClient(base_url=self.url, timeout=60) as client:
+            for number in itertools.count():
+                if self._stopping:
+                    return
+                title, sent = f"{name}-{number}", time.monotonic()
+                try:
+                    answer = await client.post("/v1/alerts", json={"title": title, "dedup_key": title})
+                except httpx2.TransportError:
+                    self.unanswered.append(title)
+                    await asyncio.sleep(0.05)
+                    continue
+                self.answered.append((sent, time.monotonic() - sent))
+                if answer.status_code == 202:
+                    self.accepted.append(title)
+                    action = answer.json()["alerts"][0]["action"]
+                else:
+                    self.other_answers.append(answer.status_code)
+                    action = str(answer.status_code)
+                async with self._changed:
+                    self.actions.append(action)
+                    self._changed.notify_all()
 
 
 def all_incidents(client: httpx2.Client) -> dict[str, Any]:

@@ -1,9 +1,9 @@
 """The application, composed here and nowhere else."""
 
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any, Protocol, TypeVar
 
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
@@ -32,6 +32,8 @@ from incident_manager.api.origin import OwnOriginOnly
 from incident_manager.api.request_id import RequestId
 from incident_manager.api.route import AllowedMethods, strangers_of
 from incident_manager.api.services import Services
+from incident_manager.cache.reads import Reads
+from incident_manager.cache.valkey import ValkeyCache
 from incident_manager.domain.errors import IncidentManagerError
 from incident_manager.llm.factory import build_assessors, build_services
 from incident_manager.notify.dispatcher import Dispatcher
@@ -39,15 +41,21 @@ from incident_manager.notify.factory import build_destinations, build_policy, bu
 from incident_manager.pipeline.actions import IncidentActions
 from incident_manager.pipeline.assess import AssessmentPolicy, AssessmentWorker
 from incident_manager.pipeline.expire import Expiry
+from incident_manager.pipeline.intake import AlertIntake
+from incident_manager.pipeline.metrics import JournalCollector
 from incident_manager.pipeline.plan import AssessmentPlan
 from incident_manager.pipeline.process import AlertPipeline
+from incident_manager.pipeline.router import Router
 from incident_manager.pipeline.self_monitoring import SelfMonitoring
-from incident_manager.protection import DATABASE, breaker_table, build_registry
+from incident_manager.protection import CACHE, DATABASE, breaker_table, build_registry
 from incident_manager.settings import Settings
 from incident_manager.store.database import Store
+from incident_manager.store.journal import Journal
+from incident_manager.store.opening import Opening
+from incident_manager.store.postgres import Connections
 from incident_manager.store.sweep import IdempotencySweep
 from incident_manager.stream.hub import StreamHub
-from recloser import Clock, ControlChanged, StateChanged, SystemClock
+from recloser import Clock, ControlChanged, Registry, StateChanged, SystemClock
 from recloser.telemetry.prometheus import BreakerCollector
 
 logger = logging.getLogger(__name__)
@@ -120,72 +128,129 @@ def create_app(settings: Settings, *, clock: Clock | None = None) -> FastAPI:
 @asynccontextmanager
 async def _running(settings: Settings, clock: Clock) -> AsyncIterator[Services]:
     """Everything that runs, started in the order in which one part needs the other, and stopped in reverse."""
-    registry = build_registry(breaker_table(settings.destinations, settings.breakers, settings.services.present), clock)
-    registry.add_listener(_log_change, (StateChanged, ControlChanged))
-    metrics = CollectorRegistry()
-    BreakerCollector(registry, METRICS_PREFIX, register=metrics)
-    store = Store(settings.store_url, registry[DATABASE])
-    llm = build_services(settings.services, registry, clock)
-    assessors = build_assessors(llm, settings.services, settings.assessment)
-    await store.start()
-    if not settings.destinations:
-        logger.warning("no destination is set: incidents are kept, and nobody is told of them")
-    access = build_access(settings, store, clock)
-    audit_trail = AuditTrail(store)
-    hub = StreamHub(store, registry, clock, max_clients=settings.access.max_streams)
-    sweep = IdempotencySweep(store, clock)
-    try:
-        await access.directory.start()
+    async with AsyncExitStack() as stack:
+        registry, metrics = _breakers(settings, clock)
+        reads, store, journal = await _storage(stack, settings, registry, metrics, clock)
+        access = build_access(settings, store, clock)
+        await _started(stack, access.directory)
         access.check_exposure()
-        for part in (audit_trail, hub, sweep):
-            await part.start()
-        destinations = build_destinations(settings, registry, clock)
-        dispatcher = Dispatcher(store.outbox, destinations, clock=clock, policy=build_policy(settings.dispatcher))
+        audit_trail = await _started(stack, AuditTrail(store))
+        hub = await _started(stack, StreamHub(store, registry, clock, max_clients=settings.access.max_streams))
+        await _started(stack, IdempotencySweep(store, clock))
+
         router = build_router(settings)
-        plan = AssessmentPlan.of(assessors, settings.assessment.hold)
-        how = settings.assessment
-        policy = AssessmentPolicy(patience=how.patience, give_up_after=how.give_up_after)
-        assessment = AssessmentWorker(store, assessors, router, clock, on_enqueued=dispatcher.wake, policy=policy)
+        destinations = build_destinations(settings, registry, clock)
+        policy = build_policy(settings.dispatcher)
+        dispatcher = Dispatcher(store.outbox, destinations, clock=clock, policy=policy)
+        await _started(stack, dispatcher)
+        assessment, plan = await _assessment(stack, settings, registry, store, router, clock, dispatcher.wake)
 
         def changed() -> None:
             dispatcher.wake()
             assessment.wake()
 
         pipeline = AlertPipeline(store, router, clock, on_enqueued=changed, plan=plan)
-        own = settings.self_monitoring
-        monitoring = SelfMonitoring(registry, pipeline.accept, clock, after=own.open_longer_than, severity=own.severity)
-        await dispatcher.start()
-        expiry = Expiry(
-            store, router, clock, grace=settings.ingest.resolve_timeout, on_enqueued=dispatcher.wake, plan=plan
+        intake = await _started(stack, AlertIntake(pipeline, journal, settings.journal.patience))
+        grace = settings.ingest.resolve_timeout
+        await _started(stack, Expiry(store, router, clock, grace=grace, on_enqueued=dispatcher.wake, plan=plan))
+        await _self_monitoring(stack, settings, registry, intake, clock)
+        yield Services(
+            clock=clock,
+            registry=registry,
+            metrics=metrics,
+            store=store,
+            reads=reads,
+            journal=journal,
+            intake=intake,
+            dispatcher=dispatcher,
+            actions=IncidentActions(store, router, clock, on_enqueued=changed, plan=plan),
+            ingest=settings.ingest,
+            access=access,
+            audit=audit_trail,
+            stream=hub,
         )
-        expiry.start()
-        await assessment.start()
-        if own.enabled:
-            await monitoring.start()
-        try:
-            yield Services(
-                clock=clock,
-                registry=registry,
-                metrics=metrics,
-                store=store,
-                pipeline=pipeline,
-                dispatcher=dispatcher,
-                actions=IncidentActions(store, router, clock, on_enqueued=changed, plan=plan),
-                ingest=settings.ingest,
-                access=access,
-                audit=audit_trail,
-                stream=hub,
-            )
-        finally:
-            await monitoring.stop()
-            await assessment.stop()
-            await expiry.stop()
-            await dispatcher.stop()
-    finally:
-        await llm.close()
-        for stopping in (sweep, hub, audit_trail, access.directory):
-            await stopping.stop()
-        await store.close()
+
+
+class _Part(Protocol):
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+
+P = TypeVar("P", bound=_Part)
+
+
+async def _started(stack: AsyncExitStack, part: P) -> P:
+    """The part, started, to be stopped in its turn."""
+    await part.start()
+    stack.push_async_callback(part.stop)
+    return part
+
+
+def _breakers(settings: Settings, clock: Clock) -> tuple[Registry, CollectorRegistry]:
+    cached = settings.cache_url is not None
+    table = breaker_table(settings.destinations, settings.breakers, settings.services.present, cache=cached)
+    registry = build_registry(table, clock)
+    registry.add_listener(_log_change, (StateChanged, ControlChanged))
+    metrics = CollectorRegistry()
+    BreakerCollector(registry, METRICS_PREFIX, register=metrics)
+    if not settings.destinations:
+        logger.warning("no destination is set: incidents are kept, and nobody is told of them")
+    return registry, metrics
+
+
+async def _storage(
+    stack: AsyncExitStack, settings: Settings, registry: Registry, metrics: CollectorRegistry, clock: Clock
+) -> tuple[Reads, Store, Journal]:
+    cache = _cache(settings, registry)
+    if cache is not None:
+        stack.push_async_callback(cache.close)
+    reads = Reads(cache, settings.cache.ttl, clock)
+    connections = Connections(**settings.database.model_dump())
+    store = Store(settings.store_url, registry[DATABASE], connections=connections, on_commit=reads.written)
+    stack.push_async_callback(store.close)
+    await _started(stack, Opening(store))
+    limits = settings.journal
+    journal = Journal(settings.journal_path, max_alerts=limits.max_alerts, max_bytes=limits.max_bytes, clock=clock)
+    metrics.register(JournalCollector(journal, METRICS_PREFIX))
+    stack.push_async_callback(journal.close)
+    await journal.open()
+    return reads, store, journal
+
+
+async def _assessment(
+    stack: AsyncExitStack,
+    settings: Settings,
+    registry: Registry,
+    store: Store,
+    router: Router,
+    clock: Clock,
+    on_enqueued: Callable[[], None],
+) -> tuple[AssessmentWorker, AssessmentPlan]:
+    services = build_services(settings.services, registry, clock)
+    stack.push_async_callback(services.close)
+    how = settings.assessment
+    assessors = build_assessors(services, settings.services, how)
+    policy = AssessmentPolicy(patience=how.patience, give_up_after=how.give_up_after)
+    worker = AssessmentWorker(store, assessors, router, clock, on_enqueued=on_enqueued, policy=policy)
+    return await _started(stack, worker), AssessmentPlan.of(assessors, how.hold)
+
+
+async def _self_monitoring(
+    stack: AsyncExitStack, settings: Settings, registry: Registry, intake: AlertIntake, clock: Clock
+) -> None:
+    own = settings.self_monitoring
+    if own.enabled:
+        after, severity = own.open_longer_than, own.severity
+        await _started(stack, SelfMonitoring(registry, intake.accept, clock, after=after, severity=severity))
+
+
+def _cache(settings: Settings, registry: Registry) -> ValkeyCache | None:
+    if settings.cache_url is None:
+        return None
+    limits = settings.cache
+    url = settings.cache_url.get_secret_value()
+    return ValkeyCache(url, registry[CACHE], timeout=limits.timeout, ttl=limits.ttl, keep=limits.keep)
 
 
 def _log_change(event: Any) -> None:

@@ -45,6 +45,33 @@ def serve(
 
 
 @app.command()
+def migrate(
+    data_dir: Annotated[Path | None, typer.Option(help="Folder of the embedded database.  [default: data]")] = None,
+    config: ConfigOption = None,
+) -> None:
+    """Bring the database to the schema of this version, and say what that took. `serve` does the same by itself."""
+    import asyncio
+
+    from incident_manager.domain.errors import IncidentManagerError
+    from incident_manager.protection import DATABASE
+    from incident_manager.store.database import Store
+    from incident_manager.store.postgres import Connections
+    from recloser import CircuitBreaker, presets
+
+    settings = settings_or_exit(config, data_dir=data_dir)
+    breaker = CircuitBreaker(DATABASE, presets.database())
+    store = Store(settings.store_url, breaker, connections=Connections(**settings.database.model_dump()))
+    try:
+        done = asyncio.run(store.migrate())
+    except IncidentManagerError as error:
+        fail(f"{error}" + (f"\n{error.__cause__}" if error.__cause__ else ""), 1)
+    if done.before == done.after:
+        out.print(f"The database has schema {done.after} already.", highlight=False)
+    else:
+        out.print(f"The database was brought from schema {done.before or 'none'} to {done.after}.", highlight=False)
+
+
+@app.command()
 def check_config(config: ConfigOption = None) -> None:
     """Check the settings and show what they come to. Exit code 2 when something is wrong."""
     from incident_manager.config_summary import summary

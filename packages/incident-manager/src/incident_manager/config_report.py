@@ -21,6 +21,7 @@ SECRET_KEYS = frozenset(
         "secret",
         "headers",
         "database_url",
+        "cache_url",
         "token",
         "tokens",
         "routing_key",

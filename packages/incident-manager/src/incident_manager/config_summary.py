@@ -22,6 +22,8 @@ def _service(settings: Settings) -> Table:
     table.add_row("listens on", f"{settings.host}:{settings.port}")
     own = settings.database_url is not None
     table.add_row("database", "as database_url says" if own else f"SQLite in {settings.data_dir.absolute()}")
+    table.add_row("journal", str(settings.journal_path.absolute()))
+    table.add_row("cache", "none" if settings.cache_url is None else "as cache_url says")
     return table
 
 
@@ -49,7 +51,8 @@ def _told(settings: Settings, destination: str) -> set[Severity]:
 
 def _breakers(settings: Settings) -> Table:
     table = Table("circuit breaker", "opens on", "stays open", "closes on", title="Circuit breakers")
-    for name, breaker in breaker_table(settings.destinations, settings.breakers, settings.services.present).items():
+    services, cached = settings.services.present, settings.cache_url is not None
+    for name, breaker in breaker_table(settings.destinations, settings.breakers, services, cache=cached).items():
         closes = f"{breaker.success_threshold} success(es)"
         table.add_row(name, _opens_on(breaker), f"{breaker.open_for:g} s", closes)
     return table

@@ -13,6 +13,9 @@ from recloser import Clock, CountWindow, Registry, Settings, SettingsError, Time
 DATABASE = "database"
 """The breaker of the store."""
 
+CACHE = "cache"
+"""The breaker of the cache, if there is one."""
+
 _PRESETS = {
     "cache": presets.cache,
     "database": presets.database,
@@ -63,6 +66,8 @@ def breaker_table(
     destinations: Iterable[str],
     overrides: Mapping[str, Mapping[str, Any]] | None = None,
     services: Iterable[str] = (),
+    *,
+    cache: bool = False,
 ) -> dict[str, Settings]:
     """The settings of each breaker, by name.
 
@@ -71,12 +76,15 @@ def breaker_table(
         overrides: From the settings file: `{breaker: {setting: value}}`. A `preset` is taken first, `window` is
             `{calls: n}` or `{seconds: s}`.
         services: Names of the LLM-ops services that are set.
+        cache: Whether there is a cache.
 
     Raises:
         UnknownBreakerNameError: There is no such breaker.
         recloser.SettingsError: A value was refused; its `field` is the key below the breaker's name.
     """
     table = {DATABASE: presets.database()}
+    if cache:
+        table[CACHE] = presets.cache()
     for destination in destinations:
         # One success closes it: the second may be the next incident, days away, and a breaker that waits for it in
         # half-open would open again meanwhile.

@@ -7,6 +7,7 @@ import httpx2
 import pytest
 from testing.live import LiveApp
 from testing.receiver import Receiver
+from testing.service import eventually
 
 from incident_manager.app import create_app
 from incident_manager.settings import Settings
@@ -38,7 +39,8 @@ def client(service: LiveApp) -> Iterator[httpx2.Client]:
 
 @pytest.fixture
 def database_down(client: httpx2.Client) -> Iterator[None]:
-    """The database's circuit is open, as it is while the database cannot be used."""
+    """The database's circuit is open, as it is while the database cannot be used; afterwards the journal is empty."""
     client.post("/v1/circuit-breakers/database/open", json={"reason": "test"}).raise_for_status()
     yield
     client.post("/v1/circuit-breakers/database/reset").raise_for_status()
+    eventually(lambda: client.get("/health").json()["journal"]["waiting"], lambda waiting: waiting == 0)

@@ -60,12 +60,10 @@ def test_notification_opens_an_incident_per_alert_and_a_resolved_one_ends_it(cli
     assert client.get(f"/v1/incidents/{second['incident_id']}").json()["status"] == "detected"
 
 
-def test_notification_that_cannot_be_stored_is_answered_5xx_because_only_then_it_is_repeated(
-    client: httpx2.Client, database_down: None
-) -> None:
+def test_notification_is_journaled_while_the_database_is_away(client: httpx2.Client, database_down: None) -> None:
     answer = post(client, WEBHOOK)
-    assert answer.status_code == 503
-    assert "Retry-After" in answer.headers
+    assert answer.status_code == 202
+    assert {alert["action"] for alert in answer.json()["alerts"]} == {"journaled"}
 
 
 def test_wrong_notification_is_answered_4xx_with_the_field(client: httpx2.Client) -> None:

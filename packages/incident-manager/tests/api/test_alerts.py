@@ -5,6 +5,7 @@ from typing import Any
 
 import httpx2
 import pytest
+from testing.service import eventually
 
 ALERT = {"source": "backup", "title": "Nightly backup failed", "severity": "high", "labels": {"host": "db-1"}}
 
@@ -106,13 +107,15 @@ def test_missing_body_is_refused(client: httpx2.Client) -> None:
     assert answer.json()["error"]["field"] == "body"
 
 
-def test_alert_that_cannot_be_stored_is_answered_503_and_can_be_sent_again(
+def test_alert_that_arrives_while_the_database_is_away_is_accepted_into_the_journal(
     client: httpx2.Client, database_down: None
 ) -> None:
-    alert = {"title": "Sent while the database is away", "dedup_key": "while-away"}
-    answer = post(client, alert)
-    assert answer.status_code == 503
-    assert answer.json()["error"]["code"] == "store_unavailable"
-    assert int(answer.headers["Retry-After"]) >= 1
+    answer = post(client, {"title": "Sent while the database is away", "dedup_key": "while-away"})
+    assert answer.status_code == 202
+    [accepted] = answer.json()["alerts"]
+    assert (accepted["action"], accepted["incident_id"]) == ("journaled", None)
+    assert client.get("/health").json()["journal"]["waiting"] == 1
     client.post("/v1/circuit-breakers/database/reset").raise_for_status()
-    assert post(client, alert).json()["alerts"][0]["action"] == "opened"
+    eventually(lambda: client.get("/health").json()["journal"]["waiting"], lambda waiting: waiting == 0)
+    titles = [incident["title"] for incident in client.get("/v1/incidents").json()["incidents"]]
+    assert titles.count("Sent while the database is away") == 1

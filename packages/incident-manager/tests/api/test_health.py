@@ -21,7 +21,7 @@ def value(families: dict[str, Metric], sample_name: str, **labels: str) -> float
 
 def test_live_and_ready(client: httpx2.Client) -> None:
     assert client.get("/health/live").raise_for_status().json() == {"status": "alive"}
-    assert client.get("/health/ready").raise_for_status().json() == {"status": "ready"}
+    assert client.get("/health/ready").raise_for_status().json() == {"status": "ready", "database": "open"}
 
 
 def test_health_counts_the_circuit_breakers(client: httpx2.Client) -> None:

@@ -1,7 +1,6 @@
-"""A pipeline on a real file, with a router that tests change."""
+"""A pipeline on each kind of real database, with a router that tests change."""
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -30,12 +29,6 @@ def clock() -> FakeClock:
 def breaker(clock: FakeClock) -> CircuitBreaker:
     """The breaker of the database, with the settings of the service."""
     return CircuitBreaker("database", presets.database(), clock=clock)
-
-
-@pytest.fixture
-def url(tmp_path: Path) -> str:
-    """The address of a database that does not exist yet."""
-    return f"sqlite:///{tmp_path}/data/incidents.db"
 
 
 @pytest.fixture

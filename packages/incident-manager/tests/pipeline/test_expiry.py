@@ -144,7 +144,7 @@ async def test_it_looks_by_itself_until_it_is_stopped(
     expiry = Expiry(store, routes, clock, grace=0)
     await pipeline.accept([alert(clock)])
     clock.advance(240)
-    expiry.start()
+    await expiry.start()
     async with asyncio.timeout(30):
         while (await incidents(store))[0].status.is_open:  # noqa: ASYNC110 - the state is in the database
             await asyncio.sleep(0)

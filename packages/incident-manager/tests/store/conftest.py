@@ -1,7 +1,6 @@
-"""A store on a real file."""
+"""A store on each kind of real database."""
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -25,12 +24,6 @@ def clock() -> FakeClock:
 def breaker(clock: FakeClock) -> CircuitBreaker:
     """The breaker of the database, with the settings of the service."""
     return CircuitBreaker("database", presets.database(), clock=clock)
-
-
-@pytest.fixture
-def url(tmp_path: Path) -> str:
-    """The address of a database that does not exist yet."""
-    return f"sqlite:///{tmp_path}/data/incidents.db"
 
 
 @pytest.fixture

@@ -1,11 +1,9 @@
 """What is written comes back the same, and conflicts are found."""
 
-import sqlite3
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from sqlalchemy import text
 
 from incident_manager.domain.alert import AlertStatus, new_alert
 from incident_manager.domain.delivery import NotificationEvent, new_delivery
@@ -16,7 +14,6 @@ from incident_manager.domain.severity import Severity
 from incident_manager.domain.timeline import TimelineEntry, TimelineKind
 from incident_manager.store.database import Store
 from incident_manager.store.repository import UnitOfWork
-from incident_manager.store.schema import IS_OPEN
 
 NOW = datetime(2026, 1, 1, 12, 0, 0, 123456, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -72,20 +69,6 @@ async def test_only_the_open_incident_of_a_fingerprint_is_found(store: Store) ->
     assert await store.read(lambda unit: unit.find_open("other")) is None
 
 
-async def test_open_incidents_of_very_many_fingerprints_are_found_at_once(store: Store) -> None:
-    several = [incident(str(number)) for number in range(3)]
-    await insert(store, *several)
-    wanted = [found.fingerprint for found in several] + [f"{number:064x}" for number in range(3000)]
-
-    async def work(unit: UnitOfWork) -> dict[str, Incident]:
-        driver = (await unit.connection.get_raw_connection()).driver_connection
-        assert driver is not None
-        await driver._execute(driver._conn.setlimit, sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 2000)
-        return await unit.find_all_open(wanted)
-
-    assert await store.read(work) == {one.fingerprint: one for one in several}
-
-
 async def test_a_fingerprint_has_one_open_incident(store: Store) -> None:
     await insert(store, incident())
     with pytest.raises(DuplicateOpenIncidentError, match=incident().fingerprint):
@@ -93,14 +76,6 @@ async def test_a_fingerprint_has_one_open_incident(store: Store) -> None:
     with pytest.raises(DuplicateOpenIncidentError):
         await insert(store, incident(status=Status.REMEDIATING))
     await insert(store, incident(status=Status.RESOLVED), incident(status=Status.CLOSED), incident("b"))
-
-
-async def test_the_look_up_of_an_alert_uses_the_index(store: Store) -> None:
-    async def plan(unit: UnitOfWork) -> str:
-        query = f"EXPLAIN QUERY PLAN SELECT * FROM incidents WHERE fingerprint IN ('a') AND {IS_OPEN.text}"
-        return " ".join(row.detail for row in await unit.connection.execute(text(query)))
-
-    assert "USING INDEX uq_incidents_open_fingerprint" in await store.read(plan)
 
 
 async def test_a_change_is_written_over_the_version_it_was_made_from(store: Store) -> None:

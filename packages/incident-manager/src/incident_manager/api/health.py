@@ -13,7 +13,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from incident_manager.access.roles import Role
 from incident_manager.api.authentication import open_to_all, requires
 from incident_manager.api.route import StrictRoute
-from incident_manager.api.schemas import Alive, CircuitBreakersHealth, Health, Ready
+from incident_manager.api.schemas import Alive, CircuitBreakersHealth, Health, JournalHealth, Ready
 from incident_manager.api.services import Current, Services
 from incident_manager.domain.errors import StoreUnavailableError
 
@@ -28,14 +28,26 @@ async def health(services: Current) -> Health:
     breakers = CircuitBreakersHealth.model_validate(services.registry.health())
     waiting = await _waiting(services)
     problems = services.dispatcher.problems()
-    healthy = breakers.healthy and waiting is not None and not problems
+    journal = _journal(services)
+    healthy = breakers.healthy and waiting is not None and not problems and not journal.waiting + journal.set_aside
     status: Literal["healthy", "degraded"] = "healthy" if healthy else "degraded"
     return Health(
         status=status,
         version=VERSION,
         circuit_breakers=breakers,
         waiting_notifications=waiting,
+        journal=journal,
         delivery_problems=problems,
+    )
+
+
+def _journal(services: Services) -> JournalHealth:
+    state = services.journal.state
+    return JournalHealth(
+        waiting=state.waiting,
+        oldest_age=services.journal.oldest_age,
+        set_aside=state.set_aside,
+        bytes=state.size,
     )
 
 
@@ -53,9 +65,9 @@ async def live() -> Alive:
 
 
 @router.get("/health/ready", dependencies=[open_to_all()])
-async def ready() -> Ready:
-    """The service has started and takes requests."""
-    return Ready()
+async def ready(services: Current) -> Ready:
+    """The service has started and takes requests; while the database is away, it takes alerts."""
+    return Ready(database="open" if services.store.is_open else "starting")
 
 
 @router.get(

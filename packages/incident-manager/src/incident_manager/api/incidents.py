@@ -2,7 +2,9 @@
 
 import re
 from collections.abc import Sequence
-from typing import Annotated
+from dataclasses import asdict
+from datetime import datetime
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Response
 from pydantic import AfterValidator, StringConstraints
@@ -29,6 +31,7 @@ from incident_manager.api.schemas import (
     TimelineOut,
 )
 from incident_manager.api.services import Current
+from incident_manager.cache.reads import Read
 from incident_manager.domain.assessment import Assessment, outline
 from incident_manager.domain.errors import IncidentNotFoundError
 from incident_manager.domain.incident import Incident, Status
@@ -123,9 +126,17 @@ def _assessment(items: Sequence[Assessment]) -> AssessmentOut:
     return AssessmentOut(**outline(findings), pending=[item.job for item in items if item.is_pending])
 
 
+def _age(read: Read[Any]) -> dict[str, str]:
+    """The headers of an old answer (RFC 9111: `Age`; RFC 7234, section 5.5.1: `Warning`)."""
+    if read.stale is None:
+        return {}
+    return {"Age": str(round(read.stale)), "Warning": '110 - "Response is Stale"'}
+
+
 @router.get("", responses=errors(422, 503), dependencies=READ)
 async def list_incidents(
     services: Current,
+    response: Response,
     where: Annotated[IncidentFilter, Depends(incident_filter)],
     order: Annotated[SortOrder, Query(description="`newest` or `oldest` created first, or last `updated` first.")] = (
         SortOrder.NEWEST
@@ -134,8 +145,24 @@ async def list_incidents(
     cursor: Annotated[str | None, Query(description="`next_cursor` of the page before, with the same query.")] = None,
 ) -> IncidentPage:
     """Incidents, page by page. A cursor goes on with the query that gave it, and with no other."""
-    page = await services.store.read(lambda unit: unit.list(where, limit=limit, cursor=cursor, order=order))
-    return IncidentPage(incidents=[_shown(incident) for incident in page.incidents], next_cursor=page.next_cursor)
+    question = {**_plain(where), "order": order, "limit": limit, "cursor": cursor}
+
+    async def load() -> IncidentPage:
+        page = await services.store.read(lambda unit: unit.list(where, limit=limit, cursor=cursor, order=order))
+        return IncidentPage(incidents=[_shown(incident) for incident in page.incidents], next_cursor=page.next_cursor)
+
+    read = await services.reads.get(IncidentPage, question, load)
+    response.headers.update(_age(read))
+    return read.answer
+
+
+def _plain(where: IncidentFilter) -> dict[str, Any]:
+    """The filter as JSON, the same for the same incidents."""
+    values = {
+        name: sorted(value) if isinstance(value, list | tuple | set | frozenset) else value
+        for name, value in asdict(where).items()
+    }
+    return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in values.items()}
 
 
 @router.post(
@@ -188,9 +215,9 @@ async def get_incident(
             notifications=[NotificationOut.model_validate(entry) for entry in await unit.deliveries(incident_id)],
         )
 
-    detail = await services.store.read(read)
-    body = detail.model_dump_json().encode()
-    headers = {"ETag": entity_tag(detail.version, body)}
+    found = await services.reads.get(IncidentDetail, {"id": incident_id}, lambda: services.store.read(read))
+    body = found.answer.model_dump_json().encode()
+    headers = {"ETag": entity_tag(found.answer.version, body), **_age(found)}
     if is_unchanged(if_none_match, headers["ETag"]):
         return Response(status_code=304, headers=headers)
     return Response(body, headers=headers, media_type="application/json")

@@ -16,7 +16,7 @@ _MEANING = {
     415: "The body is of another media type.",
     422: "A part of the request breaks a rule; `field` names it.",
     429: "Asked too often; `Retry-After` says when to try again. Nothing was done.",
-    503: "The database cannot be used now; `Retry-After` says when to try again. Nothing was stored.",
+    503: "The database cannot be used now; `Retry-After` says when to try again. Nothing was accepted.",
 }
 _EXAMPLES = {
     400: ("invalid_json", "the body is not JSON: Expecting value at line 1 column 1", None),

@@ -82,8 +82,10 @@ class AcceptedAlert(Model):
     """What became of one alert. It is stored."""
 
     alert_id: str
-    incident_id: str | None = Field(description="The incident it belongs to; null when there is none.")
-    action: Literal["opened", "updated", "acknowledged", "resolved", "ignored"]
+    incident_id: str | None = Field(description="The incident it belongs to; null when there is none, or not yet.")
+    action: Literal["opened", "updated", "acknowledged", "resolved", "ignored", "journaled"] = Field(
+        description="`journaled`: on disk, and an incident as soon as the database can be used again."
+    )
 
 
 class AcceptedAlerts(Model):
@@ -376,15 +378,29 @@ class Ready(Model):
     """The service takes requests."""
 
     status: Literal["ready"] = "ready"
+    database: Literal["open", "starting"] = Field(
+        description="`starting`: not reached since the start; alerts are journaled, all else is answered 503."
+    )
+
+
+class JournalHealth(Model):
+    """The alerts that were accepted while the database could not be used."""
+
+    waiting: int = Field(description="Alerts that are not in the database yet.")
+    oldest_age: float = Field(description="Seconds that the first of them has waited; 0 when none waits.")
+    set_aside: int = Field(description="Alerts that the database refused. They are kept, and tried at the next start.")
+    bytes: int = Field(description="Size of all of them.")
 
 
 class Health(Model):
     """The service and what it depends on. The service itself is up whatever this says."""
 
     status: Literal["healthy", "degraded"] = Field(
-        description="`degraded` while a circuit is not closed, the database cannot be asked, or deliveries stand still."
+        description="`degraded` while a circuit is not closed, the database cannot be asked, "
+        "alerts are in the journal, or deliveries stand still."
     )
     version: str
+    journal: JournalHealth
     circuit_breakers: CircuitBreakersHealth
     waiting_notifications: dict[str, int] | None = Field(
         description="Notifications not delivered yet, by destination; null while the database cannot be asked."

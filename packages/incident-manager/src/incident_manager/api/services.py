@@ -11,12 +11,14 @@ from prometheus_client import CollectorRegistry
 from incident_manager.access.audit_trail import AuditTrail
 from incident_manager.access.control import AccessControl
 from incident_manager.api.schemas import AcceptedAlert, AcceptedAlerts
+from incident_manager.cache.reads import Reads
 from incident_manager.domain.alert import Alert
 from incident_manager.notify.dispatcher import Dispatcher
 from incident_manager.pipeline.actions import IncidentActions
-from incident_manager.pipeline.process import AlertPipeline
+from incident_manager.pipeline.intake import AlertIntake
 from incident_manager.settings import IngestSettings
 from incident_manager.store.database import Store
+from incident_manager.store.journal import Journal
 from incident_manager.stream.hub import StreamHub
 from recloser import Clock, Registry
 
@@ -29,7 +31,9 @@ class Services:
     registry: Registry
     metrics: CollectorRegistry
     store: Store
-    pipeline: AlertPipeline
+    reads: Reads
+    journal: Journal
+    intake: AlertIntake
     dispatcher: Dispatcher
     actions: IncidentActions
     ingest: IngestSettings
@@ -42,12 +46,12 @@ class Services:
         return datetime.fromtimestamp(self.clock.time(), UTC)
 
     async def take(self, alerts: Sequence[Alert]) -> AcceptedAlerts:
-        """Store alerts; they are durable when this returns.
+        """Take alerts, into the database or the journal; they are durable when this returns.
 
         Raises:
-            StoreUnavailableError: None of them is stored.
+            JournalUnavailableError: None of them is accepted.
         """
-        accepted = await self.pipeline.accept(list(alerts))
+        accepted = await self.intake.accept(list(alerts))
         return AcceptedAlerts(alerts=[AcceptedAlert.model_validate(item) for item in accepted])
 
 

@@ -117,6 +117,18 @@ class StoreUnavailableError(IncidentManagerError):
         super().__init__(f"{message}; try again in {retry_after:.1f} s")
 
 
+class JournalUnavailableError(StoreUnavailableError):
+    """Neither the database nor the journal can take an alert now; nothing of it was accepted."""
+
+
+class JournalFullError(JournalUnavailableError):
+    """The journal holds as much as it may."""
+
+
+class JournalError(IncidentManagerError):
+    """The journal cannot be opened."""
+
+
 class StoreMigrationError(IncidentManagerError):
     """The database's schema cannot be brought to the one this version needs."""
 

@@ -39,6 +39,32 @@ class Edit:
     note: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a trouble ended.
+
+    Attributes:
+        received_at: When we heard of it.
+        decided_at: The moment it speaks of.
+        fingerprint: Of the trouble.
+        incident: The incident that ended; None when nobody had told us yet that there was one.
+    """
+
+    received_at: datetime
+    decided_at: datetime
+    fingerprint: str
+    incident: Incident | None
+
+    def is_after(self, alert: Alert) -> bool:
+        """Whether the alert, which we come to only now, had been received before and speaks of what is over."""
+        return alert.received_at <= self.received_at and alert.decided_at <= self.decided_at
+
+
+def by_alert(incident: Incident) -> bool:
+    """Tell whether an alert ended the incident, and no person did."""
+    return incident.resolved_by == _actor_of(incident.source)
+
+
 def open_from_alert(alert: Alert) -> Change:
     """Open an incident for a firing alert that no open incident matches."""
     incident = Incident(
@@ -120,17 +146,28 @@ def merge_alert(incident: Incident, alert: Alert) -> Change:
         return _merge_resolved(incident, alert)
     if alert.status is AlertStatus.ACKNOWLEDGED:
         return acknowledge(incident, _actor(alert), alert.received_at)
-    merged = replace(
-        _seen(incident, alert),
-        alert_count=incident.alert_count + 1,
-        starts_at=max(incident.starts_at, alert.starts_at),
-        expires_at=_latest_expiry(incident, alert),
-        labels={**incident.labels, **alert.labels},
-        annotations={**incident.annotations, **alert.annotations},
-    )
+    merged = replace(_counted(incident, alert), expires_at=_latest_expiry(incident, alert))
     if incident.severity_locked or not alert.severity.worse_than(incident.severity):
         return merged, []
     return _change_severity(_next(merged, alert.received_at), alert.severity, _actor(alert), alert.received_at)
+
+
+def count_late(incident: Incident, alert: Alert) -> Incident:
+    """Count a firing alert into the incident it was about, which has ended since: it opens nothing again."""
+    return _counted(incident, alert)
+
+
+def _counted(incident: Incident, alert: Alert) -> Incident:
+    seen = _seen(incident, alert)
+    first, last = (incident, alert) if alert.received_at >= incident.last_seen else (alert, incident)
+    return replace(
+        seen,
+        alert_count=incident.alert_count + 1,
+        first_seen=min(incident.first_seen, alert.received_at),
+        starts_at=max(incident.starts_at, alert.starts_at),
+        labels={**first.labels, **last.labels},
+        annotations={**first.annotations, **last.annotations},
+    )
 
 
 def _merge_resolved(incident: Incident, alert: Alert) -> Change:
@@ -296,7 +333,11 @@ def _next(incident: Incident, at: datetime) -> Incident:
 
 
 def _actor(alert: Alert) -> str:
-    return f"source:{alert.source}"
+    return _actor_of(alert.source)
+
+
+def _actor_of(source: str) -> str:
+    return f"source:{source}"
 
 
 def _entry(

@@ -69,9 +69,13 @@ class Coalescer(Generic[T, R]):
         try:
             results = await self._handle([item for item, _ in group])
         except Exception as error:  # noqa: BLE001 - every caller gets it
-            if len(group) == 1 or isinstance(error, StoreUnavailableError):
-                for _, future in group:
+            if isinstance(error, StoreUnavailableError):
+                # Those who came meanwhile learn it too: each would wait as long as these did, one after the other.
+                waiting, self._waiting = self._waiting, []
+                for _, future in [*group, *waiting]:
                     _fail(future, error)
+            elif len(group) == 1:
+                _fail(group[0][1], error)
             else:
                 for one in group:
                     await self._do([one])

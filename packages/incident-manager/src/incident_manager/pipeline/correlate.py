@@ -9,7 +9,7 @@ from enum import StrEnum
 from incident_manager.domain.alert import Alert, AlertStatus
 from incident_manager.domain.delivery import NotificationEvent
 from incident_manager.domain.incident import Incident
-from incident_manager.domain.lifecycle import merge_alert, open_from_alert
+from incident_manager.domain.lifecycle import Ending, count_late, merge_alert, open_from_alert, resolve
 from incident_manager.domain.timeline import TimelineEntry
 
 
@@ -21,6 +21,7 @@ class Action(StrEnum):
     ACKNOWLEDGED = "acknowledged"
     RESOLVED = "resolved"
     IGNORED = "ignored"
+    JOURNALED = "journaled"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +62,30 @@ class Correlation:
     news: list[News] = field(default_factory=list)
     _open: dict[str, Draft] = field(default_factory=dict)
     _known: dict[str, str | None] = field(default_factory=dict)
+    _ended: list[tuple[Ending, Draft | None]] = field(default_factory=list)
 
     @classmethod
     def starting_from(
-        cls, open_incidents: Mapping[str, Incident], known: Mapping[str, str | None] | None = None
+        cls,
+        open_incidents: Mapping[str, Incident],
+        known: Mapping[str, str | None] | None = None,
+        endings: Iterable[Ending] = (),
     ) -> Correlation:
-        """Begin with what the store has: open incidents by fingerprint, and the incidents of alerts it knows by id."""
-        drafts = {key: Draft(incident, incident) for key, incident in open_incidents.items()}
-        return cls(_open=drafts, _known=dict(known or {}))
+        """Begin with what the store has.
+
+        Args:
+            open_incidents: By fingerprint.
+            known: The incidents of alerts that were taken before, by the alert's id.
+            endings: What ended after alerts were received that are taken into account only now.
+        """
+        ended: dict[str, Draft] = {}
+        pairs: list[tuple[Ending, Draft | None]] = []
+        for ending in sorted(endings, key=lambda ending: ending.received_at):
+            incident = ending.incident
+            draft = None if incident is None else ended.setdefault(incident.id, Draft(incident, incident))
+            pairs.append((ending, draft))
+        drafts = {key: Draft(one, one) for key, one in open_incidents.items()}
+        return cls(_open=drafts, _known=dict(known or {}), _ended=pairs)
 
     def add(self, alert: Alert) -> Accepted:
         """Take one alert into account; one that was taken already changes nothing."""
@@ -78,7 +95,7 @@ class Correlation:
         if draft is not None:
             accepted = self._merge(draft, alert)
         elif alert.status is AlertStatus.FIRING:
-            accepted = self._open_new(alert)
+            accepted = self._count_late(alert) or self._open_new(alert)
         else:  # nothing to resolve or to acknowledge: kept as received, and nobody is told
             accepted = Accepted(alert.id, None, Action.IGNORED)
         self.received.append((alert, accepted.incident_id))
@@ -105,6 +122,31 @@ class Correlation:
         self.entries += entries
         self.news.append(News(NotificationEvent.TRIGGERED, incident))
         return Accepted(alert.id, incident.id, Action.OPENED)
+
+    def _count_late(self, alert: Alert) -> Accepted | None:
+        """Take a firing alert that was overtaken by the end of its trouble to the incident it was about."""
+        for index, (ending, draft) in enumerate(self._ended):
+            if ending.fingerprint != alert.fingerprint or not ending.is_after(alert):
+                continue
+            if draft is None:
+                draft = self._open_and_end(alert, ending)
+                self._ended[index] = (ending, draft)
+                return Accepted(alert.id, draft.incident.id, Action.OPENED)
+            if draft.incident is draft.stored:
+                self.drafts.append(draft)
+            draft.incident = count_late(draft.incident, alert)
+            return Accepted(alert.id, draft.incident.id, Action.UPDATED)
+        return None
+
+    def _open_and_end(self, alert: Alert, ending: Ending) -> Draft:
+        opened, entries = open_from_alert(alert)
+        resolution = f"{alert.source} had reported it resolved before this alert could be stored"
+        ended, more = resolve(opened, f"source:{alert.source}", ending.received_at, resolution)
+        draft = Draft(None, ended)
+        self.drafts.append(draft)
+        self.entries += [*entries, *more]
+        self.news += [News(NotificationEvent.TRIGGERED, opened), News(NotificationEvent.RESOLVED, ended)]
+        return draft
 
     def _merge(self, draft: Draft, alert: Alert) -> Accepted:
         before = draft.incident

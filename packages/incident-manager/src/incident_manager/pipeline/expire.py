@@ -65,7 +65,7 @@ class Expiry:
         self._store_away = False
         self._reachable_since = self._last_look = clock.monotonic()
 
-    def start(self) -> None:
+    async def start(self) -> None:
         """Look every `INTERVAL` from now on."""
         self._task = asyncio.create_task(self._run(), name="expire incidents")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from typing import TypeVar
 
 from incident_manager.domain.alert import Alert
 from incident_manager.domain.errors import DuplicateAlertError, DuplicateOpenIncidentError
@@ -15,9 +16,11 @@ from incident_manager.pipeline.correlate import Accepted, Correlation
 from incident_manager.pipeline.order import order_of
 from incident_manager.pipeline.plan import NO_ASSESSMENT, AssessmentPlan
 from incident_manager.pipeline.router import Router
-from incident_manager.store.database import Store
+from incident_manager.store.database import Store, Work
 from incident_manager.store.repository import UnitOfWork
 from recloser import Clock
+
+T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
@@ -75,9 +78,23 @@ class AlertPipeline:
         return await self._requests.submit(alerts) if alerts else []
 
     async def _accept_all(self, requests: Sequence[Sequence[Alert]]) -> list[list[Accepted]]:
+        return await self._run(lambda unit: self._work(unit, requests))
+
+    async def replay(self, alerts: Sequence[Alert]) -> None:
+        """Store alerts that were received earlier, in the order given, and some of which may be stored already.
+
+        Each counts once. One that was overtaken by the end of its trouble goes to the incident that ended.
+
+        Raises:
+            StoreUnavailableError: Nothing could be stored now, or it is not known whether it was.
+            DuplicateOpenIncidentError: Other processes kept opening the incidents; nothing was stored.
+        """
+        await self._run(lambda unit: self._work_late(unit, alerts))
+
+    async def _run(self, work: Work[tuple[T, int]]) -> T:
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                outcomes, enqueued = await self._store.run(lambda unit: self._work(unit, requests))
+                result, enqueued = await self._store.run(work)
                 break
             except (DuplicateOpenIncidentError, DuplicateAlertError) as error:
                 # Another process stored it between our look-up and our insert; the next look-up finds it.
@@ -86,7 +103,7 @@ class AlertPipeline:
                 logger.info("another process was faster, looking again: %s", error)
         if enqueued or self._plan.jobs:
             self._on_enqueued()
-        return outcomes
+        return result
 
     async def _work(self, unit: UnitOfWork, requests: Sequence[Sequence[Alert]]) -> tuple[list[list[Accepted]], int]:
         fingerprints = {alert.fingerprint for alerts in requests for alert in alerts}
@@ -94,8 +111,23 @@ class AlertPipeline:
         open_incidents = await unit.find_all_open(fingerprints)
         correlation = Correlation.starting_from(open_incidents, await unit.known_alerts(events))
         outcomes = [_correlate(correlation, alerts) for alerts in requests]
-        at = datetime.fromtimestamp(self._clock.time(), UTC)
-        return outcomes, await persist.write(unit, correlation, self._router, at, self._plan)
+        return outcomes, await persist.write(unit, correlation, self._router, self._now(), self._plan)
+
+    async def _work_late(self, unit: UnitOfWork, alerts: Sequence[Alert]) -> tuple[None, int]:
+        known = await unit.known_alerts({alert.id for alert in alerts})
+        new = [alert for alert in alerts if alert.id not in known]
+        if not new:
+            return None, 0
+        fingerprints = {alert.fingerprint for alert in new}
+        present = await unit.find_all_open(fingerprints)
+        endings = await unit.find_endings(fingerprints - present.keys(), min(alert.received_at for alert in new))
+        correlation = Correlation.starting_from(present, endings=endings)
+        for alert in new:
+            correlation.add(alert)
+        return None, await persist.write(unit, correlation, self._router, self._now(), self._plan)
+
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self._clock.time(), UTC)
 
 
 def _correlate(correlation: Correlation, alerts: Sequence[Alert]) -> list[Accepted]:

@@ -14,15 +14,19 @@ from incident_manager.settings.ingest import IngestSettings
 from incident_manager.settings.load import CONFIG_VARIABLE, load_settings
 from incident_manager.settings.notifications import DispatcherSettings, RouteSettings
 from incident_manager.settings.settings import Settings
+from incident_manager.settings.storage import CacheSettings, DatabaseSettings, JournalSettings
 
 __all__ = [
     "CONFIG_VARIABLE",
     "AccessSettings",
+    "CacheSettings",
+    "DatabaseSettings",
     "DestinationSettings",
     "DispatcherSettings",
     "EmailDestination",
     "HttpDestination",
     "IngestSettings",
+    "JournalSettings",
     "PagerDutyDestination",
     "RateSettings",
     "RouteSettings",

@@ -18,6 +18,7 @@ from incident_manager.settings.monitoring import SelfMonitoringSettings
 from incident_manager.settings.notifications import DispatcherSettings, RouteSettings
 from incident_manager.settings.section import located
 from incident_manager.settings.services import AssessmentSettings, ServicesSettings
+from incident_manager.settings.storage import CacheSettings, DatabaseSettings, JournalSettings
 from recloser import SettingsError
 
 ENV_PREFIX = "INCIDENT_MANAGER_"
@@ -42,9 +43,11 @@ class Settings(BaseSettings):
     port: Annotated[int, Field(ge=0, le=65535)] = 8080
     """Port to listen on; 0 takes a free one."""
     data_dir: Path = Path("data")
-    """Folder of the embedded database."""
+    """Folder of the embedded database and of the journal."""
     database_url: SecretStr | None = None
-    """SQLAlchemy URL; None for SQLite in `data_dir`."""
+    """`sqlite:///...` or `postgresql://...`; None for SQLite in `data_dir`."""
+    cache_url: SecretStr | None = None
+    """`redis://...` or `rediss://...` of a Redis or Valkey; None for no cache."""
     destinations: dict[str, DestinationSettings] = {}
     """Who can be told, by name."""
     routes: tuple[RouteSettings, ...] | None = None
@@ -54,9 +57,12 @@ class Settings(BaseSettings):
     assessment: AssessmentSettings = AssessmentSettings()
     """How incidents are assessed with them."""
     breakers: dict[str, dict[str, Any]] = {}
-    """Changes to the circuit breakers: `database`, and `notify:<destination>` and `<service>-llm` for each of these."""
+    """Changes to the circuit breakers: `database`, `cache`, `notify:<destination>` and `<service>-llm`."""
     dispatcher: DispatcherSettings = DispatcherSettings()
     ingest: IngestSettings = IngestSettings()
+    database: DatabaseSettings = DatabaseSettings()
+    journal: JournalSettings = JournalSettings()
+    cache: CacheSettings = CacheSettings()
     self_monitoring: SelfMonitoringSettings = SelfMonitoringSettings()
     """When an open circuit becomes an incident."""
     auth: AuthMode = "auto"
@@ -67,10 +73,22 @@ class Settings(BaseSettings):
 
     @property
     def store_url(self) -> str:
-        """SQLAlchemy URL of the store. May hold a password."""
+        """URL of the store. May hold a password."""
         if self.database_url is not None:
             return self.database_url.get_secret_value()
         return f"sqlite+aiosqlite:///{(self.data_dir / 'incidents.db').absolute()}"
+
+    @property
+    def journal_path(self) -> Path:
+        """The file of the journal."""
+        return self.journal.path or self.data_dir / "journal.db"
+
+    @field_validator("cache_url")
+    @classmethod
+    def _check_cache_url(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not value.get_secret_value().startswith(("redis://", "rediss://")):
+            raise ValueError("must begin with redis:// or rediss://")
+        return value
 
     @field_validator("destinations", "tokens")
     @classmethod
@@ -107,7 +125,8 @@ class Settings(BaseSettings):
             return value
         for name, changes in value.items():
             try:
-                breaker_table(destinations, {name: changes}, services.present)
+                cached = info.data.get("cache_url") is not None
+                breaker_table(destinations, {name: changes}, services.present, cache=cached)
             except UnknownBreakerNameError as exc:
                 raise located([name], name, exc.rule) from None
             except SettingsError as exc:

@@ -207,7 +207,7 @@ class Outbox:
             claimed = await _with_threads(unit, destination, claimed)
             return sorted(claimed, key=lambda delivery: delivery.sequence or 0)
 
-        return await self._store.run(work)
+        return await self._store.run(work, visible=False)
 
     async def mark_delivered(
         self,

@@ -17,36 +17,49 @@ from incident_manager.domain.errors import (
     IncidentNotFoundError,
     VersionConflictError,
 )
-from incident_manager.domain.incident import Incident
+from incident_manager.domain.incident import Incident, Status
+from incident_manager.domain.lifecycle import Ending, by_alert
 from incident_manager.domain.timeline import TimelineEntry
 from incident_manager.store import mapping
 from incident_manager.store.paging import IncidentFilter, Page, SortOrder, select_page, to_page
-from incident_manager.store.schema import IS_OPEN, alerts, incidents, outbox, timeline
+from incident_manager.store.schema import IS_OPEN, IS_RESOLVED, alerts, incidents, outbox, timeline
 
 _PARAMETERS = 1000
 
 # Statements are built once: building one costs as much as running it.
 # `with_for_update` makes other writers of the row wait; SQLite, which has one writer at a time, leaves it out.
+# `key_share` lets those through that only refer to the row, such as the dispatcher's entries in the timeline.
 _FIND_OPEN = (
     select(incidents)
     .where(incidents.c.fingerprint.in_(bindparam("fingerprints", expanding=True)), IS_OPEN)
     .order_by(incidents.c.fingerprint)  # the same order for everybody, so that no two wait for each other
 )
-_FIND_OPEN_TO_CHANGE = _FIND_OPEN.with_for_update()
+_FIND_OPEN_TO_CHANGE = _FIND_OPEN.with_for_update(key_share=True)
 _FIND_EXPIRED = (
     select(incidents)
     .where(incidents.c.expires_at <= bindparam("at"), IS_OPEN)
     .order_by(incidents.c.expires_at)
     .limit(bindparam("most"))
 )
-_FIND_EXPIRED_TO_CHANGE = _FIND_EXPIRED.with_for_update(skip_locked=True)
+_FIND_EXPIRED_TO_CHANGE = _FIND_EXPIRED.with_for_update(key_share=True, skip_locked=True)
 _KNOWN_ALERTS = select(alerts.c.id, alerts.c.incident_id).where(alerts.c.id.in_(bindparam("alert_ids", expanding=True)))
 _GET = select(incidents).where(incidents.c.id == bindparam("incident_id"))
-_GET_TO_CHANGE = _GET.with_for_update()
+_GET_TO_CHANGE = _GET.with_for_update(key_share=True)
 _UPDATE = update(incidents).where(
     incidents.c.id == bindparam("changed_id"), incidents.c.version == bindparam("expected_version")
 )
 _VERSION = select(incidents.c.version).where(incidents.c.id == bindparam("incident_id"))
+_STORED = select(alerts.c.id).where(alerts.c.id.in_(bindparam("ids", expanding=True)))
+_ENDED = select(incidents).where(
+    incidents.c.fingerprint.in_(bindparam("fingerprints", expanding=True)),
+    incidents.c.status.in_([Status.RESOLVED.value, Status.CLOSED.value]),
+    incidents.c.resolved_at >= bindparam("since"),
+)
+_RESOLVING = (
+    select(alerts)
+    .where(alerts.c.fingerprint.in_(bindparam("fingerprints", expanding=True)), IS_RESOLVED)
+    .where(alerts.c.received_at >= bindparam("since"))
+)
 _TIMELINE = select(timeline).where(timeline.c.incident_id == bindparam("incident_id")).order_by(timeline.c.sequence)
 _ALERTS = (
     select(alerts)
@@ -180,6 +193,23 @@ class UnitOfWork:
             rows = await self.connection.execute(_KNOWN_ALERTS, {"alert_ids": some})
             known |= {row.id: row.incident_id for row in rows}
         return known
+
+    async def find_endings(self, fingerprints: Collection[str], since: datetime) -> list[Ending]:
+        """Return how troubles of these fingerprints ended, as far as that was received at `since` or later."""
+        found: list[Ending] = []
+        for some in chunks(sorted(fingerprints)):
+            values = {"fingerprints": some, "since": since}
+            ended = {row.id: mapping.to_incident(row) for row in await self.connection.execute(_ENDED, values)}
+            for row in await self.connection.execute(_RESOLVING, values):
+                alert, incident = mapping.to_alert(row), ended.get(row.incident_id)
+                if incident is not None or row.incident_id is None:
+                    found.append(Ending(alert.received_at, alert.decided_at, alert.fingerprint, incident))
+            found += [
+                Ending(one.resolved_at, one.resolved_at, one.fingerprint, one)
+                for one in ended.values()
+                if one.resolved_at is not None and not by_alert(one)
+            ]
+        return found
 
     async def alerts(self, incident_id: str, limit: int = 100) -> Sequence[Alert]:
         """Return the latest alerts of an incident, newest first."""

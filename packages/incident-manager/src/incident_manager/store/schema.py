@@ -35,6 +35,8 @@ IS_PENDING = text("status = 'pending'")
 
 IS_TO_BE_ASSESSED = text("is_pending")
 """The same for assessments."""
+IS_RESOLVED = text("status = 'resolved'")
+"""The same for alerts that say a trouble is over."""
 
 incidents = Table(
     "incidents",
@@ -75,6 +77,8 @@ Index(
 )
 Index("ix_incidents_open_expires_at", incidents.c.expires_at, sqlite_where=IS_OPEN, postgresql_where=IS_OPEN)
 
+Index("ix_incidents_fingerprint", incidents.c.fingerprint)
+
 alerts = Table(
     "alerts",
     metadata,
@@ -96,6 +100,13 @@ alerts = Table(
 )
 
 Index("ix_alerts_incident_id_id", alerts.c.incident_id, alerts.c.id)
+
+Index(
+    "ix_alerts_resolved_fingerprint",
+    alerts.c.fingerprint,
+    sqlite_where=IS_RESOLVED,
+    postgresql_where=IS_RESOLVED,
+)
 
 timeline = Table(
     "timeline",

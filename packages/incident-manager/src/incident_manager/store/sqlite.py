@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Connection, event, exc
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 BUSY_TIMEOUT = 5.0
 """Seconds to wait for another process that is writing."""
@@ -58,6 +59,8 @@ class SqliteBackend:
 
     readers = READERS
 
+    is_remote = False
+
     def __init__(self, url: URL, busy_timeout: float = BUSY_TIMEOUT) -> None:
         if not url.database or url.database == ":memory:" or url.query:
             raise ValueError(
@@ -65,8 +68,8 @@ class SqliteBackend:
             )
         self.path = Path(url.database)
         self._busy_timeout = busy_timeout
-        self.writer = self._engine(url, _WRITER, "BEGIN IMMEDIATE", self.writers)
-        self.reader = self._engine(url, _READER, "BEGIN", self.readers)
+        self._writer = self._engine(url, _WRITER, "BEGIN IMMEDIATE", self.writers)
+        self._reader = self._engine(url, _READER, "BEGIN", self.readers)
 
     def prepare(self) -> None:
         """Make the folder of the file.
@@ -75,6 +78,23 @@ class SqliteBackend:
             OSError: That is not possible.
         """
         self.path.parent.mkdir(parents=True, exist_ok=True)
+
+    def writing(self) -> AbstractAsyncContextManager[AsyncConnection]:
+        """A transaction that may write."""
+        return self._writer.begin()
+
+    def reading(self) -> AbstractAsyncContextManager[AsyncConnection]:
+        """A transaction that sees one consistent state and cannot write."""
+        return self._reader.begin()
+
+    def migrating(self) -> AbstractAsyncContextManager[AsyncConnection]:
+        """A transaction that changes the schema; there is one writer, whatever it writes."""
+        return self._writer.begin()
+
+    async def dispose(self) -> None:
+        """Close every connection."""
+        await self._writer.dispose()
+        await self._reader.dispose()
 
     def is_unusable(self, error: BaseException) -> bool:
         """Tell whether an error says that the database cannot be used now, and not that we used it wrongly."""
@@ -86,6 +106,10 @@ class SqliteBackend:
         if code is None:  # the driver's own, such as a connection that is gone
             return isinstance(error, exc.OperationalError | exc.InterfaceError)
         return code & 0xFF in _UNUSABLE
+
+    def is_conflict(self, error: BaseException) -> bool:
+        """Tell whether a transaction was undone because of another one: never, writers take turns."""
+        return False
 
     def _engine(self, url: URL, pragmas: tuple[str, ...], begin: str, connections: int) -> AsyncEngine:
         engine = create_async_engine(

@@ -1,0 +1,1 @@
+"""A cache of what is read: the service is slower without it, and never wrong with it."""
