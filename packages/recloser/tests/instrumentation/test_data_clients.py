@@ -40,8 +40,22 @@ def dead_database(database: PostgresServer) -> Iterator[PostgresServer]:
     database.start()
 
 
+@pytest.fixture
+def own_database() -> Iterator[PostgresServer]:
+    """A server that a test may kill."""
+    with PostgresServer() as server:
+        yield server
+
+
 @pytest.fixture(scope="module")
 def cache() -> Iterator[ValkeyServer]:
+    with ValkeyServer() as server:
+        yield server
+
+
+@pytest.fixture
+def own_cache() -> Iterator[ValkeyServer]:
+    """A server that a test may kill."""
     with ValkeyServer() as server:
         yield server
 
@@ -174,6 +188,37 @@ def test_file_of_sqlite_has_a_breaker(instrument: Instrument, tmp_path: Path) ->
     assert list(registry.stats()) == [f"sqlite:{tmp_path}/data.db"]
 
 
+def test_commit_is_not_rejected_and_counts_when_it_fails(instrument: Instrument, own_database: PostgresServer) -> None:
+    registry = instrument().registry
+    engine = engine_of(own_database)
+    with engine.connect() as connection:
+        connection.execute(text("CREATE TABLE items (id int)"))
+        breaker = registry[name_of(own_database)]
+        breaker.force_open("maintenance")
+        connection.commit()
+        breaker.automatic("done")
+        connection.execute(text("INSERT INTO items VALUES (1)"))
+        own_database.kill()
+        with pytest.raises(sqlalchemy.exc.OperationalError):
+            connection.commit()
+    engine.dispose()
+    assert breaker.stats().failed == 1
+
+
+async def test_rollback_of_a_dead_server_below_an_engine_is_not_counted_by_the_driver(
+    instrument: Instrument, own_database: PostgresServer
+) -> None:
+    registry = instrument().registry
+    engine = create_async_engine(sqlalchemy.make_url(own_database.url).set(drivername="postgresql+asyncpg"))
+    async with engine.connect() as connection:
+        await connection.execute(text("SELECT 1"))
+        own_database.kill()
+        with pytest.raises(sqlalchemy.exc.DBAPIError):
+            await connection.execute(text("SELECT 1"))
+    await engine.dispose()
+    assert registry[name_of(own_database)].stats().failed == 1
+
+
 # psycopg
 
 
@@ -192,6 +237,35 @@ async def test_psycopg_async_is_protected(instrument: Instrument, database: Post
     async with await psycopg.AsyncConnection.connect(dsn_of(database)) as connection:
         await connection.execute("SELECT 1")
     assert calls_of(registry) == {name_of(database): 2}
+
+
+def test_psycopg_copy_and_stream_are_calls(instrument: Instrument, database: PostgresServer) -> None:
+    registry = instrument().registry
+    with psycopg.connect(dsn_of(database)) as connection, connection.cursor() as cursor:
+        with cursor.copy("COPY (SELECT 1) TO STDOUT") as copy:
+            assert list(copy.rows()) == [("1",)]
+        assert list(cursor.stream("SELECT 2")) == [(2,)]
+    assert calls_of(registry) == {name_of(database): 3}
+
+
+async def test_psycopg_async_copy_and_stream_are_calls(instrument: Instrument, database: PostgresServer) -> None:
+    registry = instrument().registry
+    async with await psycopg.AsyncConnection.connect(dsn_of(database)) as connection, connection.cursor() as cursor:
+        async with cursor.copy("COPY (SELECT 1) TO STDOUT") as copy:
+            assert [row async for row in copy.rows()] == [("1",)]
+        assert [row async for row in cursor.stream("SELECT 2")] == [(2,)]
+    assert calls_of(registry) == {name_of(database): 3}
+
+
+def test_psycopg_end_of_a_transaction_is_never_rejected(instrument: Instrument, database: PostgresServer) -> None:
+    registry = instrument().registry
+    with psycopg.connect(dsn_of(database), autocommit=True) as connection:
+        connection.execute("BEGIN")
+        registry[name_of(database)].force_open("maintenance")
+        connection.execute("ROLLBACK")
+        with pytest.raises(psycopg.OperationalError) as caught:
+            connection.execute("SELECT 1")
+    assert isinstance(caught.value, CircuitOpenError)
 
 
 def test_psycopg_connection_that_was_made_before_is_protected(instrument: Instrument, database: PostgresServer) -> None:
@@ -242,6 +316,39 @@ async def test_asyncpg_pool_is_protected(instrument: Instrument, database: Postg
     async with asyncpg.create_pool(dsn_of(database), min_size=1, max_size=1) as pool:
         assert await pool.fetchval("SELECT 1") == 1
     assert calls_of(registry) == {name_of(database): 2}
+
+
+async def test_asyncpg_prepared_statements_and_cursors_are_calls(
+    instrument: Instrument, database: PostgresServer
+) -> None:
+    registry = instrument().registry
+    connection = await asyncpg.connect(dsn_of(database))
+    statement = await connection.prepare("SELECT 1")
+    assert await statement.fetchval() == 1
+    async with connection.transaction():  # BEGIN is a call, COMMIT is not
+        assert [row[0] async for row in connection.cursor("SELECT 2")] == [2]
+        cursor = await statement.cursor()
+        assert await cursor.fetchrow() == (1,)
+        registry[name_of(database)].force_open("maintenance")
+        with pytest.raises(asyncpg.PostgresConnectionError):
+            await statement.cursor()
+        assert await cursor.fetchrow() is None
+    await connection.close()
+    assert calls_of(registry) == {name_of(database): 6}
+
+
+async def test_asyncpg_prepared_statement_of_a_connection_that_the_program_protects_is_not_protected_twice(
+    instrument: Instrument, database: PostgresServer
+) -> None:
+    registry, own = instrument().registry, CircuitBreaker("own")
+    connection = await recloser_asyncpg.connect(dsn_of(database), breaker=own)
+    statement = await connection.prepare("SELECT 1")
+    assert await statement.fetchval() == 1
+    async with connection.transaction():
+        assert [row[0] async for row in statement.cursor()] == [1]
+    await connection.close()
+    assert own.stats().successful == 5
+    assert len(registry) == 0
 
 
 async def test_asyncpg_connection_that_was_made_before_is_protected(
@@ -333,6 +440,52 @@ async def test_async_cache_is_protected(instrument: Instrument, cache: ValkeySer
         async with client.pipeline() as pipe:
             assert await pipe.get("key").get("missing").execute() == [b"value", None]
     assert calls_of(registry) == {f"{kind}:127.0.0.1:{cache.port}": 2}
+
+
+def test_subscribing_is_a_call_and_listening_counts_when_it_fails(
+    instrument: Instrument, own_cache: ValkeyServer, library: Any
+) -> None:
+    kind, module, _ = library
+    registry = instrument().registry
+    with sync_client(module, own_cache) as client, client.pubsub() as pubsub:
+        pubsub.subscribe("news")
+        assert pubsub.get_message(timeout=5)["type"] == "subscribe"
+        client.publish("news", "hello")
+        assert pubsub.get_message(timeout=5)["data"] == b"hello"
+        breaker = registry[f"{kind}:127.0.0.1:{own_cache.port}"]
+        assert breaker.stats().successful == 2
+        breaker.force_open("maintenance")
+        assert pubsub.get_message(timeout=0.01) is None
+        with pytest.raises(module.exceptions.ConnectionError) as caught:
+            pubsub.subscribe("sport")
+        assert isinstance(caught.value, CircuitOpenError)
+        breaker.automatic("done")
+        own_cache.kill()
+        with pytest.raises(module.exceptions.ConnectionError):
+            pubsub.get_message(timeout=5)
+        assert breaker.stats().failed == 1
+
+
+async def test_async_subscribing_is_a_call(instrument: Instrument, cache: ValkeyServer, library: Any) -> None:
+    kind, module, _ = library
+    registry = instrument().registry
+    async with async_client(module, cache) as client, client.pubsub() as pubsub:
+        await pubsub.subscribe("news")
+        assert (await pubsub.get_message(timeout=5))["type"] == "subscribe"
+    assert calls_of(registry)[f"{kind}:127.0.0.1:{cache.port}"] == 1
+
+
+def test_what_a_blocking_command_waits_is_not_slow(
+    instrument: Instrument, cache: ValkeyServer, library: Any, tmp_path: Path
+) -> None:
+    kind, module, _ = library
+    config = tmp_path / "slow.yaml"
+    config.write_text(f"instrument: {{kinds: {{{kind}: {{slow_call_duration: 0.5}}}}}}")
+    registry = instrument(config, registry=Registry()).registry
+    with sync_client(module, cache) as client:
+        assert client.blpop("nothing", timeout=1) is None
+    calls = registry[f"{kind}:127.0.0.1:{cache.port}"].stats().calls
+    assert {status: count for status, count in calls.items() if count} == {"success": 1}
 
 
 def test_cache_client_that_was_made_before_is_protected(

@@ -10,13 +10,15 @@ import pytest
 import requests
 from packages.recloser.tests.instrumentation.conftest import Instrument
 from packages.recloser.tests.instrumentation.programs import closed_port
-from packages.recloser.tests.integrations.raw_server import RawServer, answer
+from packages.recloser.tests.integrations.raw_server import HANG, RawServer, answer
 
-from recloser import CircuitOpenError, Registry
+import recloser
+from recloser import CircuitOpenError, Registry, State
 from recloser.integrations import aiohttp as recloser_aiohttp
 from recloser.integrations import httpx as recloser_httpx
 from recloser.integrations import httpx2 as recloser_httpx2
 from recloser.integrations import requests as recloser_requests
+from recloser.testing import FakeClock
 
 Get = Callable[[str], Awaitable[int]]
 
@@ -161,8 +163,6 @@ async def test_host_that_is_left_out_has_no_breaker(
 
 
 async def test_client_works_as_before_after_uninstrument(instrument: Instrument, server: RawServer, kind: Any) -> None:
-    import recloser
-
     registry = instrument().registry
     server.otherwise = [answer(500)]
     client = kind()
@@ -214,3 +214,28 @@ def test_too_many_hosts_in_shadow_mode_share_a_breaker(instrument: Instrument, m
     names = [breaker.name for breaker in registry]
     assert names == [f"http:127.0.0.{host}:{port}" for host in (1, 2, 3)] + ["http:(others)"]
     assert registry["http:(others)"].stats().failed == 2
+
+
+async def test_wait_for_a_connection_of_a_full_aiohttp_pool_does_not_decide(
+    instrument: Instrument, server: RawServer, clock: FakeClock
+) -> None:
+    registry = instrument().registry
+    server.replies = [[answer(500, connection="close")]] * 2
+    server.otherwise = [answer(body=b"x", length=9), HANG]
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=1)) as session:
+        for _ in range(2):
+            async with session.get(server.url):
+                pass
+        clock.advance(60)
+        async with session.get(f"http://localhost:{server.port}"):
+            with pytest.raises(TimeoutError):
+                await session.get(server.url, timeout=aiohttp.ClientTimeout(total=0.2))
+        assert registry[f"http:127.0.0.1:{server.port}"].state is State.HALF_OPEN
+        recloser.uninstrument()
+        assert session.trace_configs == []
+
+
+async def test_unprotected_aiohttp_session_has_its_own_trace_configs_again() -> None:
+    async with aiohttp.ClientSession() as session:
+        recloser_aiohttp.unprotect(recloser_aiohttp.protect(session, registry=Registry()))
+        assert session.trace_configs == []
