@@ -1,7 +1,7 @@
 """Databases and caches of an instrumented process, with real servers that go away."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import redis
 import sqlalchemy
 import valkey
 from packages.recloser.tests.instrumentation.conftest import Instrument
+from packages.recloser.tests.instrumentation.programs import closed_port, wait_until
 from psycopg_pool import ConnectionPool
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -161,6 +162,24 @@ def test_engine_that_the_program_protects_itself_is_not_protected_twice(
     engine.dispose()
     assert own.stats().successful == before + 2
     assert calls_of(registry) == theirs
+
+
+def test_engine_that_the_program_unprotects_again_is_protected(
+    instrument: Instrument, database: PostgresServer
+) -> None:
+    own = CircuitBreaker("own")
+    engine = recloser_sqlalchemy.protect(engine_of(database), own)
+    registry = instrument().registry
+    recloser_sqlalchemy.unprotect(engine)
+    with engine.connect() as connection:
+        connection.scalar(text("SELECT 1"))
+    recloser.uninstrument()
+    with engine.connect() as connection:
+        connection.scalar(text("SELECT 1"))
+    engine.dispose()
+    assert own.stats().successful == 0
+    assert registry[name_of(database)].stats().failed == 0
+    assert [breaker.name for breaker in registry] == [name_of(database)]
 
 
 def test_engine_has_its_own_methods_after_uninstrument(instrument: Instrument) -> None:
@@ -464,6 +483,28 @@ def test_subscribing_is_a_call_and_listening_counts_when_it_fails(
         with pytest.raises(module.exceptions.ConnectionError):
             pubsub.get_message(timeout=5)
         assert breaker.stats().failed == 1
+
+
+class ClusterServer(ValkeyServer):
+    """A cluster of one server, which holds all slots."""
+
+    def _command(self) -> Sequence[str | Path]:
+        return [*super()._command(), "--cluster-enabled", "yes", "--cluster-port", str(closed_port())]
+
+
+def test_subscription_of_a_cluster_is_left_alone(instrument: Instrument, library: Any) -> None:
+    _, module, _ = library
+    with ClusterServer() as server:
+        with sync_client(module, server) as client:
+            client.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
+            wait_until(lambda: client.execute_command("CLUSTER INFO")["cluster_state"] == "ok", "the cluster works")
+        cluster_of = getattr(module.cluster, "RedisCluster", None) or module.cluster.ValkeyCluster
+        with cluster_of("127.0.0.1", server.port) as cluster:
+            registry = instrument().registry
+            with cluster.pubsub() as pubsub:
+                pubsub.subscribe("news")
+                assert pubsub.get_message(timeout=5)["type"] == "subscribe"
+    assert len(registry) == 0
 
 
 async def test_async_subscribing_is_a_call(instrument: Instrument, cache: ValkeyServer, library: Any) -> None:

@@ -112,14 +112,16 @@ class Protection:
 
     def __init__(self, dialect: Dialect, block: Block, find: Callable[[], Guard | None]) -> None:
         self._dialect = dialect
+        self._block: Block | None = block
         self._find = find
-        self._wrappers = {name: _within(getattr(dialect, name), block, name) for name in _METHODS}
+        self._wrappers = {name: self._within(getattr(dialect, name), name) for name in _METHODS}
         for name, wrapper in self._wrappers.items():
             setattr(dialect, name, wrapper)
         event.listen(dialect, "handle_error", self._failed)
 
     def undo(self) -> None:
-        """Give the dialect its own methods back."""
+        """Give the dialect its own methods back. Where somebody has put more around them since, nothing is asked."""
+        self._block = None
         event.remove(self._dialect, "handle_error", self._failed)
         for name, wrapper in self._wrappers.items():
             if vars(self._dialect).get(name) is wrapper:
@@ -129,6 +131,17 @@ class Protection:
                 else:
                     setattr(self._dialect, name, original)
 
+    def _within(self, method: Callable[..., Any], name: str) -> Callable[..., Any]:
+        @functools.wraps(method)
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
+            block = None if self._block is None else self._block(name, args)
+            if block is None:
+                return method(*args, **kwargs)
+            with block:
+                return method(*args, **kwargs)
+
+        return wrapper
+
     def _failed(self, context: ExceptionContext) -> None:
         # The rows of a result have no method of the dialect, but an event for their errors: without a statement.
         reading = context.execution_context is not None and context.statement is None
@@ -136,18 +149,6 @@ class Protection:
             guard = self._find()
             if guard is not None:
                 guard.note(context.original_exception)
-
-
-def _within(method: Callable[..., Any], block: Block, name: str) -> Callable[..., Any]:
-    @functools.wraps(method)
-    def wrapper(*args: Any, **kwargs: Any) -> Any:
-        protection = block(name, args)
-        if protection is None:
-            return method(*args, **kwargs)
-        with protection:
-            return method(*args, **kwargs)
-
-    return wrapper
 
 
 def judge(dialect: Dialect, exc: Exception) -> Outcome:
