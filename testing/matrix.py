@@ -25,6 +25,7 @@ class Row:
         module: Its module of `recloser.integrations`.
         client: What it protects.
         extra: The extra of the same name; False where it needs nothing.
+        run: Whether `recloser run` protects programs with it that are not edited.
         sync: Whether it protects synchronous code.
         asynchronous: Whether it protects asynchronous code.
         streams: What it does with what is streamed.
@@ -42,6 +43,7 @@ class Row:
     line: str
     page: str
     extra: bool = True
+    run: bool = True
 
 
 _HTTP, _LLM, _DATA = "protect-http-clients.md", "protect-llm-sdks.md", "databases.md"
@@ -66,18 +68,18 @@ ROWS = (
     Row("valkey", "valkey-py", True, True, "subscriptions", ("valkey",), "protect(client, breaker)", _DATA),
     Row(
         "asgi", "Starlette, FastAPI, Litestar, any ASGI", False, True, "until the last byte",
-        ("starlette", "fastapi", "litestar"), "CircuitBreakerMiddleware", _INCOMING, extra=False,
+        ("starlette", "fastapi", "litestar"), "CircuitBreakerMiddleware", _INCOMING, extra=False, run=False,
     ),
     Row(
         "starlette", "Starlette, FastAPI: 503 for a rejection", False, True, "-", ("starlette",),
-        "circuit_open_handler", _INCOMING,
+        "circuit_open_handler", _INCOMING, run=False,
     ),
     Row(
         "wsgi", "Flask, any WSGI", True, False, "until the last byte", ("flask",),
-        "CircuitBreakerMiddleware", _INCOMING, extra=False,
+        "CircuitBreakerMiddleware", _INCOMING, extra=False, run=False,
     ),
-    Row("tenacity", "tenacity", True, True, "-", ("tenacity",), "retry_unless_open()", _RETRIES),
-    Row("stamina", "stamina", True, True, "-", ("stamina",), "unless_open(...)", _RETRIES),
+    Row("tenacity", "tenacity", True, True, "-", ("tenacity",), "retry_unless_open()", _RETRIES, run=False),
+    Row("stamina", "stamina", True, True, "-", ("stamina",), "unless_open(...)", _RETRIES, run=False),
 )  # fmt: skip
 
 
@@ -88,12 +90,13 @@ def table(how_to: str | None) -> str:
         how_to: The address of the how-to pages; None for no links.
     """
     now, before = locked("dev.txt"), locked("previous-clients.txt")
-    lines = ["| client | extra | sync | async | streams | tested versions | how |", "|---|---|---|---|---|---|---|"]
+    titles = ["client", "extra", "sync", "async", "streams", "tested versions", "how", "`recloser run`"]
+    lines = [f"| {' | '.join(titles)} |", "|---" * len(titles) + "|"]
     for row in ROWS:
         versions = ", ".join(_versions(name, now, before, alone=len(row.tested) == 1) for name in row.tested)
         line = f"`{row.line}`" if how_to is None else f"[`{row.line}`]({how_to}{row.page})"
         cells = [row.client, f"`{row.module}`" if row.extra else "none needed", _yes(row.sync), _yes(row.asynchronous)]
-        lines.append(f"| {' | '.join([*cells, row.streams, versions, line])} |")
+        lines.append(f"| {' | '.join([*cells, row.streams, versions, line, _yes(row.run)])} |")
     return "\n".join(lines)
 
 

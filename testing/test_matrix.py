@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from recloser.targets import TARGETS
 from testing import matrix
 from testing.source import RECLOSER, ROOT
 
@@ -32,6 +33,10 @@ def test_every_integration_has_a_row() -> None:
 def test_every_extra_has_a_row() -> None:
     extras = set(PROJECT["optional-dependencies"]) - NOT_INTEGRATIONS
     assert {row.module for row in matrix.ROWS if row.extra} == extras
+
+
+def test_clients_of_recloser_run_are_those_that_it_patches() -> None:
+    assert {row.module for row in matrix.ROWS if row.run} == {target.client for target in TARGETS}
 
 
 @ROWS

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from testing.samples.page import RUNNABLE, Block, Page
 from testing.servers import free_port
@@ -28,10 +29,11 @@ PRELUDE = f'make() {{ command make --no-print-directory -C "{ROOT}" "$@"; }}\n'
 
 @dataclass
 class Folder:
-    """Where a page runs: its folder, its ports and its processes in the background."""
+    """Where a page runs: its folder, its ports, its processes in the background, and a folder for their sockets."""
 
     path: Path
     ports: dict[str, str]
+    runtime: str
     background: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     @property
@@ -46,6 +48,7 @@ class Folder:
             "VENV": str(Path(sys.executable).parent.parent),
             "PORT": port,
             "DATA_DIR": str(self.path / "data"),
+            "XDG_RUNTIME_DIR": self.runtime,
         }
 
     def here(self, text: str) -> str:
@@ -69,9 +72,10 @@ def run_page(page: Page, path: Path) -> list[str]:
     Raises:
         SampleError: A sample failed, or printed something else than the page says.
     """
-    folder = Folder(path, {port: str(free_port()) for port in page.ports})
     not_run = []
     with ExitStack() as stack:
+        runtime = stack.enter_context(TemporaryDirectory(prefix="run-"))  # not below `path`: sockets need a short one
+        folder = Folder(path, {port: str(free_port()) for port in page.ports}, runtime)
         stack.callback(_stop_all, folder)
         if _needs_service(page):
             stack.enter_context(_service(page, folder))

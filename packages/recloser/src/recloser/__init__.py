@@ -1,5 +1,7 @@
 """A circuit breaker for Python: sync and async, threads and event loops, observable and tunable."""
 
+from typing import TYPE_CHECKING, Any
+
 from recloser import presets
 from recloser.breaker import CircuitBreaker
 from recloser.clock import Clock, SystemClock
@@ -32,6 +34,9 @@ from recloser.registry import Group, Registry, RegistryHealth, Selection, defaul
 from recloser.settings import CountWindow, Settings, TimeWindow
 from recloser.stats import Stats
 
+if TYPE_CHECKING:
+    from recloser.instrumentation import Instrumentation, instrument, uninstrument
+
 __all__ = [
     "BUCKET_BOUNDS",
     "Adaptive",
@@ -54,6 +59,7 @@ __all__ = [
     "Exponential",
     "Fixed",
     "Group",
+    "Instrumentation",
     "KeyedBreakers",
     "Linear",
     "Opening",
@@ -76,7 +82,18 @@ __all__ = [
     "Verdict",
     "default_registry",
     "get_breaker",
+    "instrument",
     "kernel_name",
     "load_config",
     "presets",
+    "uninstrument",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # Imported when it is asked for: a program that protects its calls itself does not pay for it.
+    if name in ("Instrumentation", "instrument", "uninstrument"):
+        from recloser import instrumentation
+
+        return getattr(instrumentation, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

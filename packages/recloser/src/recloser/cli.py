@@ -1,6 +1,7 @@
 """The command line: `recloser`, or `python -m recloser`.
 
-Exit codes: 0 all is well, 1 the configuration is refused, 2 the command was not understood or names an unknown breaker.
+Exit codes: 0 all is well, 1 the configuration is refused or no running program can be asked, 2 the command was not
+understood or names an unknown breaker. `recloser run` becomes the program, and so has its exit code.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from collections.abc import Callable, Sequence
 
 from recloser.config import Config, Explained, load_config
 from recloser.errors import ConfigError, UnknownBreakerError
+from recloser.instrumentation import commands as instrumentation
+from recloser.instrumentation.admin.client import AdminError
 
 OK, REFUSED, USAGE = 0, 1, 2
 
@@ -28,11 +31,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     Raises:
         SystemExit: The command was not understood (code 2), or help was asked for (code 0).
     """
-    arguments = _parser().parse_args(argv)
+    ours, after = instrumentation.split(sys.argv[1:] if argv is None else argv)
+    arguments = _parser().parse_args(ours, argparse.Namespace(after=after))
     command: Callable[[argparse.Namespace], int] = arguments.command
     try:
         return command(arguments)
     except ConfigError as error:
+        print(f"recloser: {error}", file=sys.stderr)
+        return REFUSED
+    except AdminError as error:
         print(f"recloser: {error}", file=sys.stderr)
         return REFUSED
     except UnknownBreakerError as error:
@@ -44,7 +51,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="recloser",
         description="Circuit breakers for Python.",
-        epilog="exit codes: 0 ok, 1 the configuration is refused, 2 wrong usage or an unknown breaker",
+        epilog="exit codes: 0 ok, 1 the configuration is refused or no program can be asked, 2 wrong usage or an "
+        "unknown breaker",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     config = commands.add_parser("config", help="check and explain configuration files")
@@ -59,6 +67,9 @@ def _parser() -> argparse.ArgumentParser:
     explain.add_argument("--file", metavar="FILE", required=True, help="a .yaml, .yml or .toml file")
     explain.add_argument("--json", action="store_true", help="print JSON")
     explain.set_defaults(command=_explain)
+
+    instrumentation.add_run(commands)
+    instrumentation.add_admin(commands)
     return parser
 
 

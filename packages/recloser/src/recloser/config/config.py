@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from recloser.breaker import CircuitBreaker
 from recloser.config import applied, files
 from recloser.config.environment import Overrides
-from recloser.config.files import File
+from recloser.config.files import Entry, File, Instrument
 from recloser.config.resolve import (
     CODE,
     LIBRARY,
@@ -25,7 +25,9 @@ from recloser.config.resolve import (
 )
 from recloser.config.schema import ENVIRONMENT, Level, dotted
 from recloser.errors import UnknownBreakerError
+from recloser.presets import PRESETS
 from recloser.settings import Settings, nearest
+from recloser.targets import KINDS
 
 if TYPE_CHECKING:
     from recloser.registry import Registry
@@ -61,11 +63,18 @@ class Config:
         self._overrides.refuse_ambiguous(file.breakers)
         for name in file.breakers:
             self.settings_for(name)
+        for kind in self.instrument.kinds:
+            self.settings_for(f"{kind}:*")
 
     @property
     def names(self) -> list[str]:
         """The breakers of the file, in its order."""
         return list(self._file.breakers)
+
+    @property
+    def instrument(self) -> Instrument:
+        """What it says of a program that is protected without an edit: the section `instrument`."""
+        return self._file.instrument or Instrument()
 
     @property
     def unmatched(self) -> list[str]:
@@ -114,7 +123,7 @@ class Config:
             plan = []
             for name in names:
                 code, known = applied.code_of(registry, name)
-                if known or name in self._file.breakers or self._overrides.level(name):
+                if known or self._entries(name) or self._overrides.level(name):
                     plan.append((name, code, self._resolve(name, code)[1]))
             for variable in self._overrides.unmatched(names):
                 logger.warning("%s overrides no breaker of the file or the registry", variable)
@@ -133,19 +142,32 @@ class Config:
         return settings
 
     def _code(self, name: str, code: Settings | None) -> Fields:
+        if code is None and self._file.instrument is not None and _kind_of(name) in KINDS:
+            code = PRESETS[KINDS[_kind_of(name)]]()  # what instrumentation gives it
         if code is None and name not in self._file.breakers:
             raise UnknownBreakerError(name, nearest(name, self._file.breakers))
         return fields_of(code or Settings())
 
+    def _entries(self, name: str) -> list[Entry]:
+        """What the file says of a breaker, from the farthest entry to the nearest; empty when it says nothing."""
+        entry = self._file.breakers.get(name)
+        kind = self.instrument.kinds.get(_kind_of(name))
+        group = self._file.groups[entry.group.value] if entry is not None and entry.group else None
+        found = [each for each in (kind, group, entry) if each is not None]
+        return [self._file.defaults, *found] if found else []
+
     def _resolve(self, name: str, code: Fields) -> tuple[Level, Settings]:
         levels = [base_level(code)]
-        entry = self._file.breakers.get(name)
-        if entry is not None:
-            group = [self._file.groups[entry.group.value]] if entry.group else []
-            for each in [self._file.defaults, *group, entry]:
-                levels += [each.preset, each.values]
+        for each in self._entries(name):
+            levels += [each.preset, each.values]
         merged = merge([*levels, self._overrides.level(name)])
         return merged, build(merged, code, self.source, dotted("breakers", name))
+
+
+def _kind_of(name: str) -> str:
+    """The kind of dependency in the name of a breaker that instrumentation has made: `http` of `http:example.com`."""
+    kind, colon, _ = name.partition(":")
+    return kind if colon else ""
 
 
 def load_config(path: str | os.PathLike[str] | None, environ: Mapping[str, str] = os.environ) -> Config:

@@ -20,11 +20,13 @@ from recloser.config.schema import (
     short,
 )
 from recloser.errors import ConfigError
+from recloser.targets import KINDS, TARGETS
 
 if TYPE_CHECKING:
     import yaml
 
-_TOP = ("defaults", "groups", "breakers")
+_TOP = ("defaults", "groups", "breakers", "instrument")
+_INSTRUMENT = ("observe_only", "leave_out", "kinds")
 _FIELDS = tuple(dict.fromkeys(name.split(".")[0] for name in KEYS))
 _SUFFIXES = {".yaml": "YAML", ".yml": "YAML", ".toml": "TOML"}
 
@@ -45,6 +47,21 @@ class Entry:
 
 
 @dataclass(frozen=True)
+class Instrument:
+    """What a file says of a program that is protected without an edit; see `recloser.instrument`.
+
+    Attributes:
+        observe_only: Whether nothing is ever rejected.
+        leave_out: Clients that are not touched (`redis`), and patterns of names of breakers (`http:localhost*`).
+        kinds: Settings by kind of dependency: `http` for all that are called `http:...`.
+    """
+
+    observe_only: bool = False
+    leave_out: tuple[str, ...] = ()
+    kinds: Mapping[str, Entry] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class File:
     """The entries of a file."""
 
@@ -52,6 +69,7 @@ class File:
     defaults: Entry = field(default_factory=Entry)
     groups: Mapping[str, Entry] = field(default_factory=dict)
     breakers: Mapping[str, Entry] = field(default_factory=dict)
+    instrument: Instrument | None = None
 
 
 def read(path: Path) -> tuple[str, bytes]:
@@ -160,7 +178,32 @@ def _file(source: str, data: object) -> File:
         if entry.group is not None and entry.group.value not in list(groups):  # a list: it may be unhashable
             raise entry.group.refused("is not a group of this file" + hint(entry.group.value, groups))
     defaults = _entry(source, "defaults", top.get("defaults", {}), breaker=False)
-    return File(source, defaults, groups, breakers)
+    instrument = _instrument(source, top["instrument"]) if "instrument" in top else None
+    return File(source, defaults, groups, breakers, instrument)
+
+
+def _instrument(source: str, data: object) -> Instrument:
+    given = _mapping(data, Given(data, source, "instrument"), _INSTRUMENT)
+    observe_only = Given(given.get("observe_only", False), source, "instrument.observe_only")
+    if not isinstance(observe_only.value, bool):
+        raise observe_only.refused("must be true or false")
+    kinds = _mapping(given.get("kinds", {}), Given(given.get("kinds"), source, "instrument.kinds"), tuple(KINDS))
+    return Instrument(
+        observe_only.value,
+        _leave_out(Given(given.get("leave_out", []), source, "instrument.leave_out")),
+        {kind: _entry(source, f"instrument.kinds.{kind}", entry, breaker=False) for kind, entry in kinds.items()},
+    )
+
+
+def _leave_out(given: Given) -> tuple[str, ...]:
+    if not isinstance(given.value, list):
+        raise given.refused("must be a list of clients and of patterns of names, such as [redis, 'http:localhost*']")
+    clients = [target.client for target in TARGETS]
+    for name in given.value:
+        if not isinstance(name, str) or (":" not in name and name not in clients):
+            known = f"is neither a client ({', '.join(clients)}) nor a pattern of names, such as 'http:localhost*'"
+            raise given._replace(value=name).refused(known)
+    return tuple(given.value)
 
 
 def _mapping(data: object, given: Given, known: tuple[str, ...] | None = None) -> dict[str, Any]:

@@ -46,13 +46,24 @@ class Guard:
 
     What the server answered with is a success; everything else is judged by the settings of the breaker. A breaker
     with a `classify` of its own judges alone.
+
+    Args:
+        breaker: Is asked before each call.
+        judge: What an exception says of the server.
+        rejection: Makes another exception of a `CircuitOpenError`, to be raised in its place.
     """
 
-    __slots__ = ("_judge", "breaker")
+    __slots__ = ("_judge", "_rejection", "breaker")
 
-    def __init__(self, breaker: CircuitBreaker, judge: Judge) -> None:
+    def __init__(
+        self,
+        breaker: CircuitBreaker,
+        judge: Judge,
+        rejection: Callable[[CircuitOpenError], Exception] | None = None,
+    ) -> None:
         self.breaker = breaker
         self._judge = judge
+        self._rejection = rejection
 
     def call(self) -> Call:
         """A block that makes one call.
@@ -68,7 +79,11 @@ class Guard:
         Raises:
             CircuitOpenError: The call is rejected.
         """
-        return self.breaker.acquire()
+        return self.acquire()
+
+    def judged_by(self, judge: Judge) -> Guard:
+        """The same protection with another judge."""
+        return Guard(self.breaker, judge, self._rejection)
 
     def reading(self) -> Reading:
         """A block that goes on with a call that was admitted: it is never rejected, and only its failure counts."""
@@ -83,8 +98,17 @@ class Guard:
         return Reading(self) if ends_transaction(statement) else Call(self)
 
     def acquire(self) -> Permit:
-        """A permit for one call."""
-        return self.breaker.acquire()
+        """A permit for one call.
+
+        Raises:
+            CircuitOpenError: The call is rejected.
+        """
+        if self._rejection is None:
+            return self.breaker.acquire()
+        try:
+            return self.breaker.acquire()
+        except CircuitOpenError as error:
+            raise self._rejection(error) from None
 
     def note(self, exc: Exception) -> None:
         """Count a failure that happened outside of a call. An open circuit needs no more of them."""

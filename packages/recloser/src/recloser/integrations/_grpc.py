@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextvars import ContextVar
 from functools import partial
 from typing import Any, NamedTuple, TypeAlias, Unpack
 
@@ -72,6 +74,7 @@ class Policy:
         target: Of the channel.
         patience: Seconds. A call whose own deadline is shorter and passes says nothing about the server; None takes
             every deadline for a fair one.
+        wants: Whether a call is to ask a breaker at all; default: each is.
         options: See `recloser.integrations.options.Options`.
 
     Raises:
@@ -80,22 +83,55 @@ class Policy:
         DuplicateBreakerError: The breakers of this name exist with other settings.
     """
 
-    def __init__(self, target: str, patience: float | None = None, **options: Unpack[Options[Rpc]]) -> None:
+    def __init__(
+        self,
+        target: str,
+        patience: float | None = None,
+        wants: Callable[[Rpc], bool] | None = None,
+        **options: Unpack[Options[Rpc]],
+    ) -> None:
         if patience is not None:
             check_seconds("patience", patience)
         self._target = target
         self._patience = patience
+        self._wants = wants
         self._breakers = Breakers(target_and_service, presets.http_api, "grpc", **options)
 
-    def begin(self, details: Any) -> Exchange:
-        """Ask for leave to make a call.
+    def begin(self, details: Any) -> Exchange | None:
+        """Ask for leave to make a call; None when nobody is to be asked.
 
         Raises:
             CircuitOpenError: It is rejected.
         """
-        method = details.method.decode() if isinstance(details.method, bytes) else details.method
+        rpc = Rpc(self._target, method_of(details))
+        if self._wants is not None and not self._wants(rpc):
+            return None
         impatient = self._patience is not None and details.timeout is not None and details.timeout < self._patience
-        return self._breakers.begin(Rpc(self._target, method), partial(judge, impatient=impatient))
+        return self._breakers.begin(rpc, partial(judge, impatient=impatient))
+
+
+_asked: ContextVar[str | None] = ContextVar("recloser_grpc_asked", default=None)
+
+
+@contextlib.contextmanager
+def asking(details: Any) -> Iterator[None]:
+    """A block in which a call that asked a breaker is handed to the next interceptor."""
+    token = _asked.set(method_of(details))
+    try:
+        yield
+    finally:
+        _asked.reset(token)
+
+
+def has_asked(rpc: Rpc) -> bool:
+    """Whether an interceptor around this one has asked a breaker for the same call."""
+    return _asked.get() == rpc.method
+
+
+def method_of(details: Any) -> str:
+    """`/package.Service/Method`."""
+    method: str | bytes = details.method
+    return method.decode() if isinstance(method, bytes) else method
 
 
 def judge(exc: BaseException, *, impatient: bool = False) -> Verdict:

@@ -9,7 +9,7 @@ from typing import Any, Unpack
 import grpc.aio
 
 from recloser.errors import CircuitOpenError
-from recloser.integrations._grpc import CircuitOpenRpcError, Policy, Rpc
+from recloser.integrations._grpc import CircuitOpenRpcError, Policy, Rpc, asking
 from recloser.integrations._http import Exchange, reasons_of
 from recloser.integrations.options import Options
 from recloser.outcomes import SUCCESS
@@ -44,7 +44,11 @@ def aio_interceptors(
         SettingsError: The options contradict each other, or `patience` is not a number of seconds.
         DuplicateBreakerError: The breakers of this name exist with other settings.
     """
-    policy = Policy(target, patience, **options)
+    return interceptors_of(Policy(target, patience, **options))
+
+
+def interceptors_of(policy: Policy) -> list[grpc.aio.ClientInterceptor]:
+    """Interceptors that do what a policy decides."""
     return [kind(policy) for kind in (_UnaryUnary, _UnaryStream, _StreamUnary, _StreamStream)]
 
 
@@ -53,7 +57,7 @@ class _Interceptor:
         self._policy = policy
         self._watching: set[asyncio.Task[None]] = set()  # a loop holds its tasks only weakly
 
-    def _begin(self, details: Any) -> Exchange:
+    def _begin(self, details: Any) -> Exchange | None:
         try:
             return self._policy.begin(details)
         except CircuitOpenError as error:
@@ -61,7 +65,8 @@ class _Interceptor:
 
     async def _send(self, exchange: Exchange, continuation: Any, details: Any, request: Any) -> Any:
         try:
-            return await continuation(details, request)
+            with asking(details):
+                return await continuation(details, request)
         except BaseException as exc:
             exchange.raised(exc)
             raise
@@ -73,6 +78,8 @@ class _Interceptor:
 
     async def _unary_response(self, continuation: Any, details: Any, request: Any) -> Any:
         exchange = self._begin(details)
+        if exchange is None:
+            return await continuation(details, request)
         call = await self._send(exchange, continuation, details, request)
         # The caller may first have to write requests, for which it needs the call.
         self._watch(_response(call, exchange))
@@ -80,6 +87,8 @@ class _Interceptor:
 
     async def _responses(self, continuation: Any, details: Any, request: Any) -> Any:
         exchange = self._begin(details)
+        if exchange is None:
+            return await continuation(details, request)
         call = await self._send(exchange, continuation, details, request)
         self._watch(_status(call, exchange))
         return _guarded(call, exchange)

@@ -9,36 +9,22 @@ from typing import Any, Unpack
 import grpc
 
 from recloser.errors import CircuitOpenError
-from recloser.integrations._grpc import CircuitOpenRpcError, Policy, Rpc
+from recloser.integrations._grpc import CircuitOpenRpcError, Policy, Rpc, asking
 from recloser.integrations._http import Exchange, reasons_of
 from recloser.integrations.options import Options
 from recloser.outcomes import SUCCESS
 
 
-class BreakerInterceptor(
+class PolicyInterceptor(
     grpc.UnaryUnaryClientInterceptor,
     grpc.UnaryStreamClientInterceptor,
     grpc.StreamUnaryClientInterceptor,
     grpc.StreamStreamClientInterceptor,
 ):
-    """Sends nothing while the breaker of a service is open; for `grpc.intercept_channel`.
+    """Does what a policy decides."""
 
-    A stream of responses belongs to its call: the time to the first message is the latency, the outcome is known when
-    the stream has ended, and cancelling it or dropping it is ignored. Retries that gRPC makes itself are one call.
-
-    Args:
-        target: That of the channel: the breakers are called after it and the service.
-        patience: Seconds. A call whose own deadline is shorter and passes says nothing about the server; None takes
-            every deadline for a fair one.
-        options: See `recloser.integrations.options.Options`; a `key` function is given an `Rpc`.
-
-    Raises:
-        SettingsError: The options contradict each other, or `patience` is not a number of seconds.
-        DuplicateBreakerError: The breakers of this name exist with other settings.
-    """
-
-    def __init__(self, target: str, *, patience: float | None = None, **options: Unpack[Options[Rpc]]) -> None:
-        self._policy = Policy(target, patience, **options)
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
 
     def intercept_unary_unary(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
         """One request, one response."""
@@ -61,8 +47,11 @@ class BreakerInterceptor(
             exchange = self._policy.begin(details)
         except CircuitOpenError as error:
             return RejectedCall(*reasons_of(error)), None
+        if exchange is None:
+            return continuation(details, request), None
         try:
-            call = continuation(details, request)
+            with asking(details):
+                call = continuation(details, request)
         except BaseException as exc:
             exchange.raised(exc)
             raise
@@ -71,6 +60,27 @@ class BreakerInterceptor(
         elif isinstance(call, BaseException):  # another interceptor has put an error of its own in the place of a call
             exchange.raised(call)
         return call, exchange
+
+
+class BreakerInterceptor(PolicyInterceptor):
+    """Sends nothing while the breaker of a service is open; for `grpc.intercept_channel`.
+
+    A stream of responses belongs to its call: the time to the first message is the latency, the outcome is known when
+    the stream has ended, and cancelling it or dropping it is ignored. Retries that gRPC makes itself are one call.
+
+    Args:
+        target: That of the channel: the breakers are called after it and the service.
+        patience: Seconds. A call whose own deadline is shorter and passes says nothing about the server; None takes
+            every deadline for a fair one.
+        options: See `recloser.integrations.options.Options`; a `key` function is given an `Rpc`.
+
+    Raises:
+        SettingsError: The options contradict each other, or `patience` is not a number of seconds.
+        DuplicateBreakerError: The breakers of this name exist with other settings.
+    """
+
+    def __init__(self, target: str, *, patience: float | None = None, **options: Unpack[Options[Rpc]]) -> None:
+        super().__init__(Policy(target, patience, **options))
 
 
 def protect(

@@ -220,6 +220,11 @@ class Transport:
         self._transport = getattr(self.names, self._default)() if transport is None else transport
         self._policy = make_policy(self.names, patience, **options)
 
+    @property
+    def inner(self) -> Any:
+        """The transport inside."""
+        return self._transport
+
     @classmethod
     def around(cls, transport: Any, policy: Policy) -> Self:
         """A transport around another one that shares its policy with others."""
@@ -328,6 +333,24 @@ def protect(client: C, policy: Policy, sync: type[SyncTransport], asynchronous: 
     inside._mounts = {at: None if inner is None else around(inner, policy) for at, inner in inside._mounts.items()}
     inside._transport = around(inside._transport, policy)
     return client
+
+
+def unprotect(client: C) -> C:
+    """Undo `protect`: requests that begin from now on ask no breaker; the client itself is changed and returned.
+
+    Raises:
+        ValueError: It is not protected.
+    """
+    inside: Any = client
+    if not isinstance(inside._transport, Transport):
+        raise ValueError(f"{client!r} is not protected")
+    inside._mounts = {at: _inner_of(mounted) for at, mounted in inside._mounts.items()}
+    inside._transport = _inner_of(inside._transport)
+    return client
+
+
+def _inner_of(transport: Any) -> Any:
+    return transport.inner if isinstance(transport, Transport) else transport
 
 
 def protect_client(

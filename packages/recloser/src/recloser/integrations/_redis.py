@@ -8,7 +8,7 @@ import inspect
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from recloser.breaker import CircuitBreaker
 from recloser.integrations._data import Call, Guard, Judge, Reading
@@ -53,13 +53,44 @@ def judge_with(exceptions: ModuleType) -> Judge:
 
 
 def protect(client: C, breaker: CircuitBreaker, judge: Judge) -> C:
-    """Let every command, every pipeline and every subscription of this client ask the breaker first."""
-    guard = Guard(breaker, judge)
+    """Let every command, every pipeline and every subscription of this client ask the breaker first.
+
+    Raises:
+        ValueError: It is protected already.
+    """
     target: Any = client
-    target.execute_command = _protected(target.execute_command, guard)
-    target.pipeline = _making(target.pipeline, lambda pipe: _protect_pipeline(pipe, guard, judge))
-    target.pubsub = _making(target.pubsub, lambda pubsub: _protect_pubsub(pubsub, guard))
+    if is_protected(target):
+        raise ValueError(f"{client!r} is protected already")
+    guard = Guard(breaker, judge)
+    _put(
+        target,
+        execute_command=guarded_command(target.execute_command, lambda args: guard),
+        pipeline=_making(target.pipeline, lambda pipe: _protect_pipeline(pipe, guard, judge)),
+        pubsub=_making(target.pubsub, lambda pubsub: _protect_pubsub(pubsub, guard)),
+    )
     return client
+
+
+def unprotect(client: C) -> C:
+    """Undo `protect`; pipelines and subscriptions that exist stay protected.
+
+    Raises:
+        ValueError: It is not protected.
+    """
+    target: Any = client
+    if not is_protected(target):
+        raise ValueError(f"{client!r} is not protected")
+    for name, before in vars(target).pop("recloser_protected").items():
+        if before is None:
+            delattr(target, name)
+        else:
+            setattr(target, name, before)
+    return client
+
+
+def is_protected(target: Any) -> bool:
+    """Whether a client, or a pipeline or subscription of one, is protected by `protect`."""
+    return "recloser_protected" in vars(target)
 
 
 def _making(make: Callable[..., Any], protect_made: Callable[[Any], None]) -> Callable[..., Any]:
@@ -73,28 +104,48 @@ def _making(make: Callable[..., Any], protect_made: Callable[[Any], None]) -> Ca
 
 
 def _protect_pubsub(pubsub: Any, guard: Guard) -> None:
-    # Subscribing asks; listening waits for others, and only a lost connection says something about the server.
-    pubsub.execute_command = _within_pubsub(pubsub.execute_command, guard.call)
-    pubsub.parse_response = _within_pubsub(pubsub.parse_response, guard.reading)
+    _put(
+        pubsub,
+        execute_command=guarded_subscribing(pubsub.execute_command, lambda args: guard),
+        parse_response=guarded_listening(pubsub.parse_response, lambda args: guard),
+    )
 
 
-def _within_pubsub(method: Callable[..., Any], block: Callable[[], Call | Reading]) -> Callable[..., Any]:
+Find: TypeAlias = Callable[[tuple[Any, ...]], Guard | None]
+"""Finds what protects a call, by its positional arguments; None when nothing does."""
+
+
+def guarded_subscribing(method: Callable[..., Any], find: Find) -> Callable[..., Any]:
+    """A method of a subscription that sends something, as a call that asks first."""
+    return _within_pubsub(method, find, Guard.call)
+
+
+def guarded_listening(method: Callable[..., Any], find: Find) -> Callable[..., Any]:
+    """A method of a subscription that waits for others: only a lost connection says something about the server."""
+    return _within_pubsub(method, find, Guard.reading)
+
+
+def _within_pubsub(
+    method: Callable[..., Any], find: Find, block: Callable[[Guard], Call | Reading]
+) -> Callable[..., Any]:
     if inspect.iscoroutinefunction(method):
 
         @functools.wraps(method)
         async def protected_async(*args: Any, **kwargs: Any) -> Any:
-            if _in_pubsub.get():
+            guard = None if _in_pubsub.get() else find(args)
+            if guard is None:
                 return await method(*args, **kwargs)
-            with block(), _entered(_in_pubsub):
+            with block(guard), _entered(_in_pubsub):
                 return await method(*args, **kwargs)
 
         return protected_async
 
     @functools.wraps(method)
     def protected(*args: Any, **kwargs: Any) -> Any:
-        if _in_pubsub.get():
+        guard = None if _in_pubsub.get() else find(args)
+        if guard is None:
             return method(*args, **kwargs)
-        with block(), _entered(_in_pubsub):
+        with block(guard), _entered(_in_pubsub):
             return method(*args, **kwargs)
 
     return protected
@@ -109,10 +160,11 @@ def _entered(inside: ContextVar[bool]) -> Iterator[None]:
         inside.reset(token)
 
 
-def _is_waiting(name: Any, arguments: tuple[Any, ...]) -> bool:
-    command = _text(name)
-    return command in _WAITING or (
-        command in _WAITING_WITH_BLOCK and any(_text(argument) == "BLOCK" for argument in arguments)
+def _is_waiting(command: tuple[Any, ...]) -> bool:
+    name, *arguments = command or ("",)
+    text = _text(name)
+    return text in _WAITING or (
+        text in _WAITING_WITH_BLOCK and any(_text(argument) == "BLOCK" for argument in arguments)
     )
 
 
@@ -123,35 +175,49 @@ def _text(argument: Any) -> str:
 
 
 def _protect_pipeline(pipe: Any, guard: Guard, judge: Judge) -> None:
-    running = _Running()
-    pipe.execute = _protected_execute(pipe, guard, judge, running)
+    methods = {"execute": guarded_execute(pipe.execute, lambda args: guard, judge)}
     # WATCH and what follows it up to MULTI are sent at once; `execute` may use the same way for what it needs itself.
     if hasattr(pipe, "immediate_execute_command"):
-        pipe.immediate_execute_command = _protected(pipe.immediate_execute_command, guard, running)
+        immediate = guarded_command(pipe.immediate_execute_command, lambda args: None if is_executing(pipe) else guard)
+        methods["immediate_execute_command"] = immediate
+    _put(pipe, **methods)
 
 
-class _Running:
+def _put(target: Any, **methods: Any) -> None:
+    target.recloser_protected = {name: vars(target).get(name) for name in methods}
+    for name, method in methods.items():
+        setattr(target, name, method)
+
+
+def is_executing(pipe: Any) -> bool:
     """Whether a pipeline is being executed: then its inner commands are part of that one call."""
+    return getattr(pipe, "recloser_executing", False)
 
-    def __init__(self) -> None:
-        self.now = False
+
+class _Executing:
+    """A block in which a pipeline is being executed."""
+
+    def __init__(self, pipe: Any) -> None:
+        self._pipe = pipe
 
     def __enter__(self) -> None:
-        self.now = True
+        self._pipe.recloser_executing = True
 
     def __exit__(self, *exc_info: object) -> None:
-        self.now = False
+        self._pipe.recloser_executing = False
 
 
-def _protected(method: Callable[..., Any], guard: Guard, running: _Running | None = None) -> Callable[..., Any]:
+def guarded_command(method: Callable[..., Any], find: Find) -> Callable[..., Any]:
+    """A method that sends one command, as a call that asks first."""
     if inspect.iscoroutinefunction(method):
 
         @functools.wraps(method)
         async def command_async(*args: Any, **kwargs: Any) -> Any:
-            if running is not None and running.now:
+            guard = find(args)
+            if guard is None:
                 return await method(*args, **kwargs)
             with guard.call() as call:
-                if args and _is_waiting(args[0], args[1:]):
+                if _is_waiting(_command_of(method, args)):
                     call.answered()
                 return await method(*args, **kwargs)
 
@@ -159,25 +225,30 @@ def _protected(method: Callable[..., Any], guard: Guard, running: _Running | Non
 
     @functools.wraps(method)
     def command(*args: Any, **kwargs: Any) -> Any:
-        if running is not None and running.now:
+        guard = find(args)
+        if guard is None:
             return method(*args, **kwargs)
         with guard.call() as call:
-            if args and _is_waiting(args[0], args[1:]):
+            if _is_waiting(_command_of(method, args)):
                 call.answered()
             return method(*args, **kwargs)
 
     return command
 
 
-def _protected_execute(pipe: Any, guard: Guard, judge: Judge, running: _Running) -> Callable[..., Any]:
-    method = pipe.execute
+def guarded_execute(method: Callable[..., Any], find: Find, judge: Judge) -> Callable[..., Any]:
+    """The method that sends a pipeline, as one call that asks first."""
+
+    # Without a command nothing will be sent: that must not be a success of the server.
     if inspect.iscoroutinefunction(method):
 
         @functools.wraps(method)
         async def execute_async(*args: Any, **kwargs: Any) -> Any:
-            if not len(pipe):  # nothing will be sent: that must not be a success of the server
+            pipe = _pipe_of(method, args)
+            guard = find(args) if len(pipe) else None
+            if guard is None:
                 return await method(*args, **kwargs)
-            with guard.call() as call, running:
+            with guard.call() as call, _Executing(pipe):
                 results = await method(*args, **kwargs)
                 _note_outage(results, call, judge)
                 return results
@@ -186,14 +257,25 @@ def _protected_execute(pipe: Any, guard: Guard, judge: Judge, running: _Running)
 
     @functools.wraps(method)
     def execute(*args: Any, **kwargs: Any) -> Any:
-        if not len(pipe):
+        pipe = _pipe_of(method, args)
+        guard = find(args) if len(pipe) else None
+        if guard is None:
             return method(*args, **kwargs)
-        with guard.call() as call, running:
+        with guard.call() as call, _Executing(pipe):
             results = method(*args, **kwargs)
             _note_outage(results, call, judge)
             return results
 
     return execute
+
+
+def _pipe_of(method: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+    bound = getattr(method, "__self__", None)
+    return args[0] if bound is None else bound
+
+
+def _command_of(method: Callable[..., Any], args: tuple[Any, ...]) -> tuple[Any, ...]:
+    return args if hasattr(method, "__self__") else args[1:]
 
 
 def _note_outage(results: Any, call: Call, judge: Judge) -> None:

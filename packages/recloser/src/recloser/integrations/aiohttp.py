@@ -24,7 +24,7 @@ from recloser.integrations._http import (
 from recloser.integrations.options import Options
 from recloser.outcomes import Outcome, Verdict
 
-__all__ = ["BreakerMiddleware", "CircuitOpenConnectionError", "protect"]
+__all__ = ["BreakerMiddleware", "CircuitOpenConnectionError", "protect", "unprotect"]
 
 _EXCEPTIONS = ExceptionTable(
     local=(aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError),
@@ -81,7 +81,7 @@ class BreakerMiddleware:
     """
 
     def __init__(self, **options: Unpack[Options[aiohttp.ClientRequest]]) -> None:
-        self._breakers = Breakers(_host_of, **options)
+        self._breakers = Breakers(host_of, **options)
         self.trace_config = aiohttp.TraceConfig()
         self.trace_config.on_connection_queued_start.append(_queued)
         self.trace_config.on_connection_queued_end.append(_dequeued)
@@ -142,7 +142,25 @@ def protect(session: aiohttp.ClientSession, **options: Unpack[Options[aiohttp.Cl
     return session
 
 
-def _host_of(request: aiohttp.ClientRequest) -> str:
+def unprotect(session: aiohttp.ClientSession) -> aiohttp.ClientSession:
+    """Undo `protect`: requests that begin from now on ask no breaker; the session is changed and returned.
+
+    Raises:
+        ValueError: It is not protected.
+    """
+    inside: Any = session
+    kept = tuple(each for each in inside._middlewares if not isinstance(each, BreakerMiddleware))
+    if len(kept) == len(inside._middlewares):
+        raise ValueError(f"{session!r} is not protected")
+    for middleware in inside._middlewares:
+        if isinstance(middleware, BreakerMiddleware) and middleware.trace_config in session.trace_configs:
+            session.trace_configs.remove(middleware.trace_config)
+    inside._middlewares = kept
+    return session
+
+
+def host_of(request: aiohttp.ClientRequest) -> str:
+    """The default key of a request."""
     return host_key(request.url.scheme, request.url.host, request.url.port)
 
 

@@ -10,11 +10,11 @@ from recloser.integrations import _sdk
 from recloser.integrations._llm import Dialect, by_model
 from recloser.integrations.options import LlmOptions
 
-__all__ = ["by_model", "protect"]
+__all__ = ["by_model", "protect", "unprotect"]
 
 C = TypeVar("C", bound=anthropic.Anthropic | anthropic.AsyncAnthropic)
 
-_DIALECT = Dialect(
+DIALECT = Dialect(
     name="anthropic",
     endings={"/messages": frozenset({"message_stop"})},
     prelude=frozenset({"message_start", "content_block_start", "ping"}),
@@ -41,4 +41,9 @@ def protect(client: C, **options: Unpack[LlmOptions]) -> C:
         SettingsError: An option was refused.
         DuplicateBreakerError: The breakers of this name exist with other settings.
     """
-    return _sdk.protect(client, _DIALECT, **options)
+    return _sdk.protect(client, DIALECT, **options)
+
+
+def unprotect(client: C) -> C:
+    """Undo `protect`; see `recloser.integrations._sdk.unprotect`."""
+    return _sdk.unprotect(client)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import AsyncIterator, Callable, Generator
-from typing import Any
+from typing import Any, TypeAlias
 
 import asyncpg  # type: ignore[import-untyped]
 from asyncpg.pool import Pool  # type: ignore[import-untyped]
@@ -21,7 +21,7 @@ from recloser.outcomes import Outcome
 
 __all__ = ["connect", "create_pool", "protected"]
 
-_STATEMENTS = (
+STATEMENTS = (
     "copy_from_query",
     "copy_from_table",
     "copy_records_to_table",
@@ -33,7 +33,9 @@ _STATEMENTS = (
     "fetchrow",
     "fetchval",
 )
-_PREPARED_STATEMENTS = ("executemany", "fetch", "fetchmany", "fetchrow", "fetchval")
+"""Methods of connections that are calls."""
+PREPARED_STATEMENTS = ("executemany", "fetch", "fetchmany", "fetchrow", "fetchval")
+"""Methods of prepared statements that are calls."""
 
 
 def create_pool(
@@ -86,26 +88,43 @@ def protected(connection_class: type[asyncpg.Connection], breaker: CircuitBreake
     by commit or by rollback: it would hide the error that it was made for.
     """
     guard = Guard(breaker, judge)
+
+    def find(caller: Any) -> Guard:
+        return guard
+
     methods = {
-        name: _protected_statement(getattr(connection_class, name), guard)
-        for name in _STATEMENTS
+        name: guarded_statement(getattr(connection_class, name), find)
+        for name in STATEMENTS
         if hasattr(connection_class, name)
     }
-    methods["prepare"] = _protected_prepare(connection_class.prepare, guard)
-    methods["cursor"] = _protected_cursor(connection_class.cursor, guard)
+    methods["prepare"] = _protected_prepare(connection_class.prepare, find)
+    methods["cursor"] = guarded_cursor(connection_class.cursor, find)
     made: type[asyncpg.Connection] = _subclass(connection_class, methods)
     return made
 
 
 def _subclass(base: Any, members: dict[str, Any]) -> Any:
-    members = {"__slots__": (), "__module__": __name__, **members}
+    members = {"__slots__": (), "__module__": __name__, "recloser_protected": True, **members}
     return type(base)(f"Protected{base.__name__}", (base,), members)
 
 
-def _protected_statement(method: Callable[..., Any], guard: Guard) -> Callable[..., Any]:
+def is_protected(kind: type) -> bool:
+    """Whether a class of connections or prepared statements comes from `protected`."""
+    return hasattr(kind, "recloser_protected")
+
+
+Find: TypeAlias = Callable[[Any], Guard | None]
+"""Finds what protects a call, by the connection or prepared statement it is made on; None when nothing does."""
+
+
+def guarded_statement(method: Callable[..., Any], find: Find) -> Callable[..., Any]:
+    """A method of connections that executes a statement, as a call that asks first."""
+
     @functools.wraps(method)
     async def statement(self: Any, query: Any, *args: Any, **kwargs: Any) -> Any:
-        if query == self.get_reset_query():  # what the pool does to take a connection back
+        # What the pool does to take a connection back is no call.
+        guard = None if query == self.get_reset_query() else find(self)
+        if guard is None:
             return await method(self, query, *args, **kwargs)
         with guard.statement(query):
             return await method(self, query, *args, **kwargs)
@@ -113,15 +132,15 @@ def _protected_statement(method: Callable[..., Any], guard: Guard) -> Callable[.
     return statement
 
 
-def _protected_prepare(method: Callable[..., Any], guard: Guard) -> Callable[..., Any]:
-    members = {name: _protected_method(getattr(PreparedStatement, name), guard) for name in _PREPARED_STATEMENTS}
-    members["cursor"] = _protected_cursor(PreparedStatement.cursor, guard)
+def _protected_prepare(method: Callable[..., Any], find: Find) -> Callable[..., Any]:
+    members = {name: guarded_method(getattr(PreparedStatement, name), find) for name in PREPARED_STATEMENTS}
+    members["cursor"] = guarded_cursor(PreparedStatement.cursor, find)
     kind = _subclass(PreparedStatement, members)
+    guarded = guarded_method(method, find)
 
     @functools.wraps(method)
     async def prepare(self: Any, *args: Any, **kwargs: Any) -> Any:
-        with guard.call():
-            prepared = await method(self, *args, **kwargs)
+        prepared = await guarded(self, *args, **kwargs)
         if type(prepared) is PreparedStatement:
             prepared.__class__ = kind
         return prepared
@@ -129,19 +148,28 @@ def _protected_prepare(method: Callable[..., Any], guard: Guard) -> Callable[...
     return prepare
 
 
-def _protected_method(method: Callable[..., Any], guard: Guard) -> Callable[..., Any]:
+def guarded_method(method: Callable[..., Any], find: Find) -> Callable[..., Any]:
+    """A method whose every use is a call that asks first."""
+
     @functools.wraps(method)
-    async def protected_method(self: Any, *args: Any, **kwargs: Any) -> Any:
+    async def guarded(self: Any, *args: Any, **kwargs: Any) -> Any:
+        guard = find(self)
+        if guard is None:
+            return await method(self, *args, **kwargs)
         with guard.call():
             return await method(self, *args, **kwargs)
 
-    return protected_method
+    return guarded
 
 
-def _protected_cursor(method: Callable[..., Any], guard: Guard) -> Callable[..., Any]:
+def guarded_cursor(method: Callable[..., Any], find: Find) -> Callable[..., Any]:
+    """A method that makes a cursor, whose opening asks first."""
+
     @functools.wraps(method)
     def cursor(self: Any, *args: Any, **kwargs: Any) -> Any:
-        return _CursorFactory(method(self, *args, **kwargs), guard)
+        guard = find(self)
+        factory = method(self, *args, **kwargs)
+        return factory if guard is None else _CursorFactory(factory, guard)
 
     return cursor
 

@@ -10,7 +10,7 @@ from recloser.errors import CircuitOpenError
 from recloser.integrations import _httpx as common
 from recloser.integrations.options import Options
 
-__all__ = ["AsyncBreakerTransport", "BreakerTransport", "CircuitOpenTransportError", "protect"]
+__all__ = ["AsyncBreakerTransport", "BreakerTransport", "CircuitOpenTransportError", "protect", "unprotect"]
 
 C = TypeVar("C", bound=httpx.Client | httpx.AsyncClient)
 
@@ -34,3 +34,8 @@ class AsyncBreakerTransport(common.AsyncTransport, httpx.AsyncBaseTransport):
 def protect(client: C, **options: Unpack[Options[Any]]) -> C:
     """Put a client behind circuit breakers, one per host; see `recloser.integrations._httpx.protect_client`."""
     return common.protect_client(client, BreakerTransport, AsyncBreakerTransport, options)
+
+
+def unprotect(client: C) -> C:
+    """Undo `protect`; see `recloser.integrations._httpx.unprotect`."""
+    return common.unprotect(client)

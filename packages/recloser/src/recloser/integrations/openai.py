@@ -10,11 +10,11 @@ from recloser.integrations import _sdk
 from recloser.integrations._llm import Dialect, by_model
 from recloser.integrations.options import LlmOptions
 
-__all__ = ["by_model", "protect"]
+__all__ = ["by_model", "protect", "unprotect"]
 
 C = TypeVar("C", bound=openai.OpenAI | openai.AsyncOpenAI)
 
-_DIALECT = Dialect(
+DIALECT = Dialect(
     name="openai",
     endings={
         "/completions": frozenset({"[DONE]"}),
@@ -44,4 +44,9 @@ def protect(client: C, **options: Unpack[LlmOptions]) -> C:
         SettingsError: An option was refused.
         DuplicateBreakerError: The breakers of this name exist with other settings.
     """
-    return _sdk.protect(client, _DIALECT, **options)
+    return _sdk.protect(client, DIALECT, **options)
+
+
+def unprotect(client: C) -> C:
+    """Undo `protect`; see `recloser.integrations._sdk.unprotect`."""
+    return _sdk.unprotect(client)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import psycopg
 
@@ -21,8 +21,6 @@ from recloser.outcomes import Outcome
 __all__ = ["protected"]
 
 C = TypeVar("C", bound="psycopg.Connection[Any] | psycopg.AsyncConnection[Any]")
-
-_STATEMENTS = ("execute", "executemany")
 
 
 def protected(connection_class: type[C], breaker: CircuitBreaker) -> type[C]:
@@ -42,7 +40,7 @@ def protected(connection_class: type[C], breaker: CircuitBreaker) -> type[C]:
     plain, server = (
         (psycopg.AsyncCursor, psycopg.AsyncServerCursor) if is_async else (psycopg.Cursor, psycopg.ServerCursor)
     )
-    cursors = [_subclass(base, _protected_members(base, guard, is_async)) for base in (plain, server)]
+    cursors = [_subclass(base, guarded_methods(base, lambda cursor: guard)) for base in (plain, server)]
 
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
         super(made, self).__init__(*args, **kwargs)
@@ -55,80 +53,107 @@ def protected(connection_class: type[C], breaker: CircuitBreaker) -> type[C]:
 
 
 def _subclass(base: type, members: dict[str, Any]) -> Any:
-    return type(base)(f"Protected{base.__name__}", (base,), {"__module__": __name__, **members})
+    marked = {"__module__": __name__, "recloser_protected": True, **members}
+    return type(base)(f"Protected{base.__name__}", (base,), marked)
 
 
-def _protected_members(cursor: Any, guard: Guard, is_async: bool) -> dict[str, Any]:
-    wrap = _protected_async if is_async else _protected_sync
-    members = {name: wrap(getattr(cursor, name), guard) for name in _STATEMENTS}
-    copying = Guard(guard.breaker, judge_copy)
-    members["copy"] = _copying_async(cursor.copy, copying) if is_async else _copying_sync(cursor.copy, copying)
-    members["stream"] = _streaming_async(cursor.stream, guard) if is_async else _streaming_sync(cursor.stream, guard)
-    return members
+def is_protected(kind: type) -> bool:
+    """Whether a class of connections or cursors comes from `protected`."""
+    return hasattr(kind, "recloser_protected")
 
 
-def _protected_sync(method: Callable[..., Any], guard: Guard) -> Callable[..., Any]:
+Find: TypeAlias = Callable[[Any], Guard | None]
+"""Finds what protects a call of a cursor; None when nothing does."""
+
+
+def guarded_methods(cursor: type[Any], find: Find) -> dict[str, Callable[..., Any]]:
+    """The methods of a class of cursors that are calls, sync or async, as calls that ask first."""
+    wrappers = _ASYNC if issubclass(cursor, psycopg.AsyncCursor) else _SYNC
+    return {name: wrap(getattr(cursor, name), find) for name, wrap in wrappers.items()}
+
+
+def _protected_sync(method: Callable[..., Any], find: Find) -> Callable[..., Any]:
     @functools.wraps(method)
     def protected_method(self: Any, query: Any, *args: Any, **kwargs: Any) -> Any:
+        guard = find(self)
+        if guard is None:
+            return method(self, query, *args, **kwargs)
         with guard.statement(query):
             return method(self, query, *args, **kwargs)
 
     return protected_method
 
 
-def _protected_async(method: Callable[..., Any], guard: Guard) -> Callable[..., Any]:
+def _protected_async(method: Callable[..., Any], find: Find) -> Callable[..., Any]:
     @functools.wraps(method)
     async def protected_method(self: Any, query: Any, *args: Any, **kwargs: Any) -> Any:
+        guard = find(self)
+        if guard is None:
+            return await method(self, query, *args, **kwargs)
         with guard.statement(query):
             return await method(self, query, *args, **kwargs)
 
     return protected_method
 
 
-def _copying_sync(method: Callable[..., Any], guard: Guard) -> Callable[..., Any]:
+def _lasting(
+    method: Callable[..., Any], find: Find, during: Callable[[Guard, Callable[[], Any]], Any]
+) -> Callable[..., Any]:
+    # A call that lasts until the end of what it returns.
     @functools.wraps(method)
-    @contextlib.contextmanager
-    def copy(self: Any, *args: Any, **kwargs: Any) -> Iterator[Any]:
-        with guard.call() as call, method(self, *args, **kwargs) as copying:
+    def protected_method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        guard = find(self)
+        if guard is None:
+            return method(self, *args, **kwargs)
+        return during(guard, functools.partial(method, self, *args, **kwargs))
+
+    return protected_method
+
+
+@contextlib.contextmanager
+def _copying_sync(guard: Guard, copy: Callable[[], Any]) -> Iterator[Any]:
+    with guard.judged_by(judge_copy).call() as call, copy() as copying:
+        call.answered()
+        yield copying
+
+
+@contextlib.asynccontextmanager
+async def _copying_async(guard: Guard, copy: Callable[[], Any]) -> AsyncIterator[Any]:
+    with guard.judged_by(judge_copy).call() as call:
+        async with copy() as copying:
             call.answered()
             yield copying
 
-    return copy
+
+def _streaming_sync(guard: Guard, stream: Callable[[], Any]) -> Iterator[Any]:
+    with guard.call() as call, contextlib.closing(stream()) as rows:
+        for row in rows:
+            call.answered()
+            yield row
 
 
-def _copying_async(method: Callable[..., Any], guard: Guard) -> Callable[..., Any]:
-    @functools.wraps(method)
-    @contextlib.asynccontextmanager
-    async def copy(self: Any, *args: Any, **kwargs: Any) -> AsyncIterator[Any]:
-        with guard.call() as call:
-            async with method(self, *args, **kwargs) as copying:
-                call.answered()
-                yield copying
-
-    return copy
-
-
-def _streaming_sync(method: Callable[..., Any], guard: Guard) -> Callable[..., Any]:
-    @functools.wraps(method)
-    def stream(self: Any, *args: Any, **kwargs: Any) -> Iterator[Any]:
-        with guard.call() as call, contextlib.closing(method(self, *args, **kwargs)) as rows:
-            for row in rows:
+async def _streaming_async(guard: Guard, stream: Callable[[], Any]) -> AsyncIterator[Any]:
+    with guard.call() as call:
+        async with contextlib.aclosing(stream()) as rows:
+            async for row in rows:
                 call.answered()
                 yield row
 
-    return stream
 
+_Wrap: TypeAlias = Callable[[Callable[..., Any], Find], Callable[..., Any]]
 
-def _streaming_async(method: Callable[..., Any], guard: Guard) -> Callable[..., Any]:
-    @functools.wraps(method)
-    async def stream(self: Any, *args: Any, **kwargs: Any) -> AsyncIterator[Any]:
-        with guard.call() as call:
-            async with contextlib.aclosing(method(self, *args, **kwargs)) as rows:
-                async for row in rows:
-                    call.answered()
-                    yield row
-
-    return stream
+_SYNC: dict[str, _Wrap] = {
+    "execute": _protected_sync,
+    "executemany": _protected_sync,
+    "copy": functools.partial(_lasting, during=_copying_sync),
+    "stream": functools.partial(_lasting, during=_streaming_sync),
+}
+_ASYNC: dict[str, _Wrap] = {
+    "execute": _protected_async,
+    "executemany": _protected_async,
+    "copy": functools.partial(_lasting, during=_copying_async),
+    "stream": functools.partial(_lasting, during=_streaming_async),
+}
 
 
 def _connecting_sync(connection_class: Any, guard: Guard) -> Callable[..., Any]:

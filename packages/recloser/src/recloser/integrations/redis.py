@@ -14,7 +14,7 @@ from redis.asyncio import Redis as AsyncRedis
 from recloser.breaker import CircuitBreaker
 from recloser.integrations import _redis
 
-__all__ = ["protect"]
+__all__ = ["protect", "unprotect"]
 
 C = TypeVar("C", bound="Redis | AsyncRedis")
 
@@ -26,9 +26,24 @@ def protect(client: C, breaker: CircuitBreaker) -> C:
 
     A rejection raises `CircuitOpenError`. The client's own retries are part of one call. Waiting for a connection of a
     pool that is used up does not count. What a command that is meant to wait (BLPOP, XREAD with BLOCK) takes is not
-    slow. Subscribing is a call; listening is never rejected, and counts only when it fails. Protect a client once.
+    slow. Subscribing is a call; listening is never rejected, and counts only when it fails.
 
     Returns:
         The same client.
+
+    Raises:
+        ValueError: It is protected already.
     """
     return _redis.protect(client, breaker, judge)
+
+
+def unprotect(client: C) -> C:
+    """Undo `protect`: commands that begin from now on ask no breaker. Pipelines that exist stay protected.
+
+    Returns:
+        The same client.
+
+    Raises:
+        ValueError: It is not protected.
+    """
+    return _redis.unprotect(client)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar, Unpack
 
@@ -27,7 +27,7 @@ from recloser.integrations._http import (
 from recloser.integrations.options import Options
 from recloser.outcomes import Outcome
 
-__all__ = ["BreakerAdapter", "CircuitOpenConnectionError", "protect"]
+__all__ = ["BreakerAdapter", "CircuitOpenConnectionError", "protect", "unprotect"]
 
 S = TypeVar("S", bound=requests.Session)
 
@@ -81,7 +81,7 @@ class BreakerAdapter(BaseAdapter):
     ) -> None:
         super().__init__()
         self._adapter = adapter or HTTPAdapter()
-        self._breakers = Breakers(_host_of, **options)
+        self._breakers = Breakers(host_of, **options)
 
     def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
         """Send the request if its breaker lets it.
@@ -89,19 +89,12 @@ class BreakerAdapter(BaseAdapter):
         Raises:
             CircuitOpenConnectionError: It does not.
         """
-        try:
-            exchange = self._breakers.begin(request, _EXCEPTIONS.judge)
-        except CircuitOpenError as error:
-            rejection = CircuitOpenConnectionError(*reasons_of(error))
-            rejection.request = request
-            raise rejection from None
-        try:
-            response = self._adapter.send(request, *args, **kwargs)
-        except BaseException as exc:
-            exchange.raised(exc)
-            raise
-        _answered(exchange, request, response)
-        return response
+        return send(self._breakers, request, lambda: self._adapter.send(request, *args, **kwargs))
+
+    @property
+    def inner(self) -> BaseAdapter:
+        """The adapter inside."""
+        return self._adapter
 
     def close(self) -> None:
         """Close the adapter inside."""
@@ -130,7 +123,47 @@ def protect(session: S, **options: Unpack[Options[requests.PreparedRequest]]) ->
     return session
 
 
-def _host_of(request: requests.PreparedRequest) -> str:
+def unprotect(session: S) -> S:
+    """Undo `protect`: requests that begin from now on ask no breaker; the session is changed and returned.
+
+    Raises:
+        ValueError: It is not protected.
+    """
+    if not any(isinstance(adapter, BreakerAdapter) for adapter in session.adapters.values()):
+        raise ValueError(f"{session!r} is not protected")
+    for prefix, adapter in list(session.adapters.items()):
+        if isinstance(adapter, BreakerAdapter):
+            session.mount(prefix, adapter.inner)
+    return session
+
+
+def send(
+    breakers: Breakers[requests.PreparedRequest],
+    request: requests.PreparedRequest,
+    sending: Callable[[], requests.Response],
+) -> requests.Response:
+    """Let `sending` send a request if its breaker lets it.
+
+    Raises:
+        CircuitOpenConnectionError: It does not.
+    """
+    try:
+        exchange = breakers.begin(request, _EXCEPTIONS.judge)
+    except CircuitOpenError as error:
+        rejection = CircuitOpenConnectionError(*reasons_of(error))
+        rejection.request = request
+        raise rejection from None
+    try:
+        response = sending()
+    except BaseException as exc:
+        exchange.raised(exc)
+        raise
+    _answered(exchange, request, response)
+    return response
+
+
+def host_of(request: requests.PreparedRequest) -> str:
+    """The default key of a request."""
     url = parse_url(request.url or "")
     return host_key(url.scheme or "", url.host, url.port)
 
