@@ -14,7 +14,7 @@ EDITABLE := -e packages/recloser -e packages/incident-manager
 # What is compiled once need not be compiled again by each process that the tests start.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help serve test test-python-kernel test-native test-pythons test-clients mutants lint format bench compare docs lock clean
+.PHONY: help serve test test-python-kernel test-native test-pythons test-clients mutants lint format bench bench-library bench-service compare docs lock clean
 .DEFAULT_GOAL := help
 
 help: ## Show this help
@@ -69,8 +69,13 @@ $(VENV)-bench/.ready: $(BIN)/python locks/bench.txt $(PROJECTS)
 	$(UV) pip install --quiet --python $(VENV)-bench/bin/python --no-deps --no-build-isolation -e packages/recloser
 	@touch $@
 
-bench: $(VENV)-bench/.ready ## Measure what protection costs, beside other libraries (BENCH_ARGS=--quick)
+bench: bench-library bench-service ## Measure both packages (BENCH_ARGS=--quick)
+
+bench-library: $(VENV)-bench/.ready ## Measure what protection costs, beside other libraries
 	$(VENV)-bench/bin/python -m benchmarks $(BENCH_ARGS)
+
+bench-service: $(VENV)/.dev ## Measure what the incident manager takes, healthy and with each dependency failing
+	$(BIN)/python -m benchmarks.service $(BENCH_ARGS)
 
 compare: $(VENV)-bench/.ready ## Try what recloser and other libraries do, and print it as a table (COMPARE_ARGS=--write)
 	$(VENV)-bench/bin/python -m benchmarks.features $(COMPARE_ARGS)

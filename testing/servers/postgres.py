@@ -55,10 +55,19 @@ def _copy_of(package: Path, account: Account) -> Path:
 
 
 class PostgresServer(Server):
-    """A PostgreSQL server with the superuser ``postgres``, no password, and the database ``postgres``."""
+    """A PostgreSQL server with the superuser ``postgres``, no password, and the database ``postgres``.
+
+    Args:
+        fsync: Whether it waits for the disk at each commit. A test loses nothing without: what a killed process wrote
+            is in the kernel's cache.
+    """
 
     name = "postgres"
     stop_signal = signal.SIGINT  # "fast shutdown": does not wait for clients to leave
+
+    def __init__(self, *, fsync: bool = False) -> None:
+        super().__init__()
+        self._fsync = "on" if fsync else "off"
 
     @property
     def url(self) -> str:
@@ -82,8 +91,8 @@ class PostgresServer(Server):
             raise ServerStartError(f"initdb exited with {done}:\n{self.log[-2000:]}")
 
     def _command(self) -> Sequence[str | Path]:
-        # fsync=off loses nothing here: what a killed process wrote is in the kernel's cache.
-        settings = [f"listen_addresses={HOST}", "unix_socket_directories=", "fsync=off", "max_connections=50"]
+        addresses = [f"listen_addresses={HOST}", "unix_socket_directories="]
+        settings = [*addresses, f"fsync={self._fsync}", "max_connections=50"]
         options = [part for setting in settings for part in ("-c", setting)]
         return [postgres_binaries() / "postgres", "-D", self.data, "-p", str(self.port), *options]
 

@@ -1,6 +1,7 @@
 """Running the application in this process: one uvicorn worker, readable log lines, an orderly end."""
 
 import contextlib
+import gc
 import logging
 import signal
 import socket
@@ -96,6 +97,8 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start the application, then listen."""
         await super().startup(sockets)
+        gc.collect()
+        gc.freeze()  # what was made until now lives as long as the process: no use in looking at it again and again
         if self.started:
             for bound in sockets or []:
                 logger.info("listening on %s", address_of(bound))

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
+from functools import partial
 
 import pytest
 
@@ -101,6 +102,36 @@ async def test_a_change_over_another_version_is_refused(store: Store) -> None:
 async def test_a_change_of_nothing_is_refused(store: Store) -> None:
     with pytest.raises(IncidentNotFoundError):
         await store.run(lambda unit: unit.update(incident(), 1))
+
+
+async def test_several_changes_are_written_together(store: Store) -> None:
+    first, second = incident("a"), incident("b")
+    await insert(store, first, second)
+    changes = [(acknowledge(each, "ada", NOW + MINUTE)[0], each.version) for each in (first, second)]
+    await store.run(lambda unit: unit.update_all(changes))
+    for changed, _ in changes:
+        assert await store.read(partial(UnitOfWork.get, incident_id=changed.id)) == changed
+
+
+async def test_several_changes_are_all_refused_when_one_is_over_another_version(store: Store) -> None:
+    first, second = incident("a"), incident("b")
+    await insert(store, first, second)
+    theirs, _ = acknowledge(second, "bob", NOW)
+    await store.run(lambda unit: unit.update(theirs, second.version))
+    changes = [(acknowledge(each, "ada", NOW)[0], each.version) for each in (first, second)]
+    with pytest.raises(VersionConflictError) as caught:
+        await store.run(lambda unit: unit.update_all(changes))
+    assert (caught.value.expected, caught.value.actual) == (1, 2)
+    assert await store.read(lambda unit: unit.get(first.id)) == first
+
+
+async def test_several_changes_are_all_refused_when_one_is_of_nothing(store: Store) -> None:
+    first, unknown = incident("a"), incident("b")
+    await insert(store, first)
+    changes = [(acknowledge(each, "ada", NOW)[0], each.version) for each in (first, unknown)]
+    with pytest.raises(IncidentNotFoundError):
+        await store.run(lambda unit: unit.update_all(changes))
+    assert await store.read(lambda unit: unit.get(first.id)) == first
 
 
 async def test_alerts_come_back_newest_first_and_as_many_as_asked_for(store: Store) -> None:

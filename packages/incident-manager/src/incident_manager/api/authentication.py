@@ -44,7 +44,7 @@ class Requires:
     def __init__(self, role: Role | None) -> None:
         self.role = role
 
-    def __call__(self) -> None:
+    async def __call__(self) -> None:  # FastAPI would call a plain function in a thread
         """Do nothing: `StrictRoute` has checked it when FastAPI comes to the dependencies."""
 
 

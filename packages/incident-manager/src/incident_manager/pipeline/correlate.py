@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -102,7 +102,7 @@ class Correlation:
         self._known[alert.id] = accepted.incident_id
         return accepted
 
-    def changed(self) -> Iterable[tuple[Incident, int]]:
+    def changed(self) -> Sequence[tuple[Incident, int]]:
         """Give the incidents to be updated, each with the version the store has."""
         return [(draft.incident, draft.stored.version) for draft in self.drafts if draft.stored is not None]
 

@@ -28,8 +28,7 @@ async def write(
         How many notifications were enqueued.
     """
     # Those that end come first: only then may another one open for the same fingerprint.
-    for incident, stored_version in correlation.changed():
-        await unit.update(incident, stored_version)
+    await unit.update_all(correlation.changed())
     opened = list(correlation.opened())
     await unit.insert(*opened)
     await unit.add_alerts(correlation.received)

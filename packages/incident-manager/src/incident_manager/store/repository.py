@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import bindparam, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
@@ -49,6 +50,12 @@ _UPDATE = update(incidents).where(
     incidents.c.id == bindparam("changed_id"), incidents.c.version == bindparam("expected_version")
 )
 _VERSION = select(incidents.c.version).where(incidents.c.id == bindparam("incident_id"))
+_VERSIONS_TO_CHANGE = (
+    select(incidents.c.id, incidents.c.version)
+    .where(incidents.c.id.in_(bindparam("ids", expanding=True)))
+    .order_by(incidents.c.fingerprint)
+    .with_for_update(key_share=True)
+)
 _STORED = select(alerts.c.id).where(alerts.c.id.in_(bindparam("ids", expanding=True)))
 _ENDED = select(incidents).where(
     incidents.c.fingerprint.in_(bindparam("fingerprints", expanding=True)),
@@ -156,15 +163,35 @@ class UnitOfWork:
             VersionConflictError: It has another version now.
             IncidentNotFoundError: It does not exist.
         """
-        values = mapping.incident_values(incident)
-        del values["id"]
-        keys = {"changed_id": incident.id, "expected_version": expected_version}
-        result = await self.connection.execute(_UPDATE, {**values, **keys})
+        result = await self.connection.execute(_UPDATE, _changed_values(incident, expected_version))
         if result.rowcount == 0:
             actual = await self.connection.scalar(_VERSION, {"incident_id": incident.id})
             if actual is None:
                 raise IncidentNotFoundError(incident.id)
             raise VersionConflictError(incident.id, expected_version, actual)
+
+    async def update_all(self, changes: Collection[tuple[Incident, int]]) -> None:
+        """Write several changed incidents, each with the version it is expected to have.
+
+        The statements on many rows do not tell how many they changed, so the versions are compared first, and the rows
+        are locked from then on.
+
+        Raises:
+            VersionConflictError: One has another version now; none was written.
+            IncidentNotFoundError: One does not exist.
+        """
+        if not changes:
+            return
+        actual: dict[str, int] = {}
+        for some in chunks(sorted(incident.id for incident, _ in changes)):
+            rows = await self.connection.execute(_VERSIONS_TO_CHANGE, {"ids": some})
+            actual |= {row.id: row.version for row in rows}
+        for incident, expected_version in changes:
+            if incident.id not in actual:
+                raise IncidentNotFoundError(incident.id)
+            if actual[incident.id] != expected_version:
+                raise VersionConflictError(incident.id, expected_version, actual[incident.id])
+        await self.connection.execute(_UPDATE, [_changed_values(*change) for change in changes])
 
     async def add_alert(self, alert: Alert, incident_id: str | None) -> None:
         """Keep an alert that belongs to an incident, or to none."""
@@ -263,6 +290,12 @@ class UnitOfWork:
         """
         rows = await self.connection.execute(select_page(where, limit, cursor, order))
         return to_page([mapping.to_incident(row) for row in rows], limit, where, order)
+
+
+def _changed_values(incident: Incident, expected_version: int) -> dict[str, Any]:
+    values = mapping.incident_values(incident)
+    del values["id"]
+    return {**values, "changed_id": incident.id, "expected_version": expected_version}
 
 
 def chunks(values: Sequence[str]) -> Iterable[Sequence[str]]:
