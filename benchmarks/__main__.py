@@ -63,9 +63,9 @@ def _write(results: Results, folder: Path, *, published: bool) -> None:
     address = None if plot is None else Path(os.path.relpath(plot, folder)).as_posix()
     (folder / "RESULTS.md").write_text(report.report(results, today, address))
     if published:
-        block = f"{report.platform_line(today)}.\n\n{report.summary(results)}"
+        block = f"{report.platform_line(today)}.\n\n{report.summary(results)}\n\n{report.generators(results)}"
         PAGE.write_text(report.splice(PAGE.read_text(), block))
-    print(report.summary(results))
+    print(report.summary(results), report.generators(results), sep="\n\n")
     _progress(f"written: {folder / 'RESULTS.md'}")
 
 

@@ -46,6 +46,20 @@ def calls(fn: Callable[..., Any]) -> Timer:
     return timer
 
 
+def reads(fn: Callable[..., Any], items: int) -> Timer:
+    """Calls of a generator function, each read to its end."""
+
+    @own
+    def timer(number: int) -> float:
+        started = thread_time()
+        for _ in repeat(None, number):
+            for _item in fn(items):
+                pass
+        return thread_time() - started
+
+    return timer
+
+
 def rejected_calls(fn: Callable[..., Any], rejection: type[BaseException]) -> Timer:
     """Calls that must all raise `rejection`."""
 
@@ -93,6 +107,20 @@ def async_calls(fn: Callable[..., Any], run: Run) -> Timer:
         started = thread_time()
         for _ in repeat(None, number):
             await fn(1)
+        return thread_time() - started
+
+    return lambda number: run(timer(number))
+
+
+def async_reads(fn: Callable[..., Any], items: int, run: Run) -> Timer:
+    """As `reads`."""
+
+    @own
+    async def timer(number: int) -> float:
+        started = thread_time()
+        for _ in repeat(None, number):
+            async for _item in fn(items):
+                pass
         return thread_time() - started
 
     return lambda number: run(timer(number))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from benchmarks.report import CROWDS, FLOOR, SINGLE
+from benchmarks.report import CROWDS, FLOOR, GENERATORS, SINGLE
 from benchmarks.rounds import Results
 
 OURS, OTHERS, GROUND = "#1b6ca8", "#555c63", "#a7afb7"
@@ -30,8 +30,8 @@ def draw(results: Results, path: Path) -> None:
     from matplotlib import pyplot, ticker
 
     scenarios = {scenario.name: scenario for scenario in results.scenarios}
-    figure, axes = pyplot.subplots(4, 2, figsize=(11, 14), layout="constrained")
-    for axis, name in zip(axes.flat, SINGLE + CROWDS, strict=True):
+    figure, axes = pyplot.subplots(6, 2, figsize=(11, 21), layout="constrained")
+    for axis, name in zip(axes.flat, SINGLE + GENERATORS + CROWDS, strict=True):
         ratios = {label: results.of(name, label).ratio() for label in results.candidates}
         shown = {label: ratio for label, ratio in ratios.items() if ratio is not None}
         for position, (label, ratio) in enumerate(shown.items()):

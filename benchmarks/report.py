@@ -13,6 +13,7 @@ from benchmarks.rounds import Results, Series
 
 SINGLE = ("closed", "closed_async", "rejected", "rejected_async", "failing", "failing_async")
 CROWDS = ("threads", "tasks")
+GENERATORS = ("generator_1", "generator_100", "async_generator_1", "async_generator_100")
 FLOOR = (BareCall.label, EmptyWrapper.label)
 
 
@@ -64,14 +65,24 @@ def processor() -> str:
 
 def summary(results: Results) -> str:
     """One line for each candidate: its ratios to the floor."""
-    scenarios = [scenario for scenario in results.scenarios if scenario.name in SINGLE + CROWDS]
+    return _ratios(results, SINGLE + CROWDS, list(results.candidates))
+
+
+def generators(results: Results) -> str:
+    """The same for generators that are read to their end, for the candidates that protect the reading."""
+    measured = [label for label in results.candidates if any(results.of(name, label).samples for name in GENERATORS)]
+    return _ratios(results, GENERATORS, measured)
+
+
+def _ratios(results: Results, names: tuple[str, ...], labels: list[str]) -> str:
+    scenarios = [scenario for scenario in results.scenarios if scenario.name in names]
     head = ["candidate", *[scenario.title for scenario in scenarios]]
     rows = [
         [
             label,
             *[ratio_of(results.of(scenario.name, label)) for scenario in scenarios],
         ]
-        for label in results.candidates
+        for label in labels
     ]
     return table(head, rows)
 
@@ -218,6 +229,10 @@ def report(results: Results, today: datetime.date, plot: str | None) -> str:
     if plot is not None:
         parts.append(f"![Ratios as bars]({plot})")
     parts += [
+        "## Generators",
+        "Time of a call that is read to its end, over a wrapper that yields what the generator yields. Libraries for "
+        "which a call ends when the generator has been made are left out: nothing is protected while it is read.",
+        generators(results),
         "## Half-open",
         f"{results.scale.callers} callers come at the same time when the open time is over; the dependency needs 20 ms "
         "to answer, and all rules allow one probe where a library has such a limit. *Early* are the callers that "
@@ -233,7 +248,7 @@ def report(results: Results, today: datetime.date, plot: str | None) -> str:
         notes(results),
         "## All figures",
     ]
-    for name in SINGLE + CROWDS:
+    for name in SINGLE + GENERATORS + CROWDS:
         parts += [f"### {titles[name][0].upper()}{titles[name][1:]}", detail(results, name)]
     return "\n\n".join(part for part in parts if part) + "\n"
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import inspect
 import threading
 import time
 import tracemalloc
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -49,6 +50,15 @@ async def work_async(value: int) -> int:
     return value
 
 
+def items(number: int) -> Iterator[int]:
+    yield from range(number)
+
+
+async def items_async(number: int) -> AsyncIterator[int]:
+    for item in range(number):
+        yield item
+
+
 def work_or_fail(fail: bool) -> bool:
     if fail:
         raise DependencyError
@@ -78,7 +88,7 @@ def need_threads(candidate: Candidate) -> None:
 
 
 def protect(candidate: Candidate, rules: Rules, fn: Callable[..., Any]) -> Callable[..., Any]:
-    asynchronous = asyncio.iscoroutinefunction(fn)
+    asynchronous = inspect.iscoroutinefunction(fn) or inspect.isasyncgenfunction(fn)
     return candidate.protect(candidate.breaker(rules, new_name(), asynchronous=asynchronous), fn)
 
 
@@ -162,6 +172,33 @@ async def trip_async(fn: Callable[..., Awaitable[Any]], rejection: type[BaseExce
         except DependencyError:
             pass
     raise measure.NotRejectedError
+
+
+# Generators
+
+_MADE_ONLY = "protects the making of a generator, and not the reading"
+
+
+def generator_of(number: int) -> Callable[[Candidate, Scale, measure.Run], Sampler]:
+    def prepare(candidate: Candidate, scale: Scale, run: measure.Run) -> Sampler:
+        need_sync(candidate)
+        if not candidate.generators:
+            raise UnsupportedError(_MADE_ONLY)
+        return seconds(calibrated(measure.reads(protect(candidate, Rules(), items), number), scale.budget))
+
+    return prepare
+
+
+def async_generator_of(number: int) -> Callable[[Candidate, Scale, measure.Run], Sampler]:
+    def prepare(candidate: Candidate, scale: Scale, run: measure.Run) -> Sampler:
+        need_async(candidate)
+        if not candidate.async_generators:
+            raise UnsupportedError(_MADE_ONLY)
+        return seconds(
+            calibrated(measure.async_reads(protect(candidate, Rules(), items_async), number, run), scale.budget)
+        )
+
+    return prepare
 
 
 # Many callers
@@ -306,6 +343,10 @@ def scenarios(scale: Scale) -> list[Scenario]:
         Scenario("rejected_async", "async, rejected", rejected_async, wrapper),
         Scenario("failing", "sync, 1 in 3 fails", failing, wrapper),
         Scenario("failing_async", "async, 1 in 3 fails", failing_async, wrapper),
+        Scenario("generator_1", "generator, 1 item", generator_of(1), wrapper),
+        Scenario("generator_100", "generator, 100 items", generator_of(100), wrapper),
+        Scenario("async_generator_1", "async generator, 1 item", async_generator_of(1), wrapper),
+        Scenario("async_generator_100", "async generator, 100 items", async_generator_of(100), wrapper),
         Scenario("threads", f"{scale.threads} threads, 1 ms I/O", threads, bare, throughput=True, few=True),
         Scenario("tasks", f"{scale.tasks:,} tasks at once", tasks, bare, few=True),
         Scenario("half_open", f"half-open, {scale.callers} threads at once", contention_threads, few=True),

@@ -2,8 +2,9 @@
 
     make mutants
 
-Runs mutmut on the four pure modules that decide (machine, windows, recovery, outcomes) with the tests of their
-behaviour, prints what survived and the score: mutants noticed over all mutants. Exit code 1 below the wanted score.
+Runs mutmut on the five pure modules that decide (machine, circuit, windows, recovery, outcomes) with the tests of
+their behaviour, prints what survived and the score: mutants noticed over all mutants. Exit code 1 below the wanted
+score.
 """
 
 from __future__ import annotations

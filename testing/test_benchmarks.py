@@ -6,6 +6,8 @@ import pytest
 from benchmarks import features, measure, report
 from benchmarks.__main__ import main
 
+KINDS = ("generator", "async generator")
+
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> str:
@@ -39,8 +41,14 @@ def test_ratios_have_a_row_for_each_candidate_and_a_column_for_each_scenario(pag
     assert {len(row) for row in body} == {len(head)} == {9}
 
 
+def test_generators_have_a_table_of_their_own(page: str) -> None:
+    head, _, *body = rows(page, "Generators")
+    assert head[1:] == [f"{kind}, {number}" for kind in KINDS for number in ("1 item", "100 items")]
+    assert [row[0] for row in body][:2] == ["bare call", "empty wrapper"]
+
+
 def test_everything_measured_of_recloser_has_a_figure(page: str) -> None:
-    for title in ("Ratios", "Half-open", "Many breakers", "Window size"):
+    for title in ("Ratios", "Generators", "Half-open", "Many breakers", "Window size"):
         ours = [row for row in rows(page, title) if row[0].startswith("recloser")]
         assert ours, title
         for row in ours:

@@ -13,6 +13,7 @@ from benchmarks.rules import Rules
 class Aiobreaker(Candidate):
     label = distribution = "aiobreaker"
     rejection = CircuitBreakerError
+    generators = True
     features = Features(
         note="In-memory storage. No lock. In half-open every call is let through until one has answered."
     )

@@ -35,6 +35,9 @@ class Candidate:
     features: Features
     sync = True
     asynchronous = True
+    generators = False
+    """Whether a generator that it protects is protected while it is read, and not only when it is made."""
+    async_generators = False
     has_window = False
     """Whether its breakers keep a window of the last N calls."""
 
@@ -43,7 +46,7 @@ class Candidate:
         raise NotImplementedError
 
     def protect(self, breaker: Any, fn: Callable[..., Any]) -> Callable[..., Any]:
-        """The function protected by the breaker; a coroutine function if `fn` is one."""
+        """The function protected by the breaker; of the same kind as `fn`."""
         return breaker(fn)  # type: ignore[no-any-return]
 
     def stored(self, rules: Rules, name: str) -> Any:

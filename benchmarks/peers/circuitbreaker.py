@@ -11,6 +11,7 @@ from benchmarks.rules import Rules
 class Circuitbreaker(Candidate):
     label = distribution = "circuitbreaker"
     rejection = CircuitBreakerError
+    generators = async_generators = True
     features = Features(note="No lock. After the open time every call is let through until one has answered.")
 
     def breaker(self, rules: Rules, name: str, *, asynchronous: bool = False) -> CircuitBreaker:

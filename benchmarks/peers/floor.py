@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 from benchmarks.peers.base import Candidate, Features
@@ -19,6 +19,7 @@ class BareCall(Candidate):
     distribution = ""
     rejection = FloorError
     features = Features()
+    generators = async_generators = True
 
     def breaker(self, rules: Rules, name: str, *, asynchronous: bool = False) -> None:
         return None
@@ -37,6 +38,21 @@ class EmptyWrapper(BareCall):
                 return await fn(*args, **kwargs)
 
             return async_wrapper
+
+        if inspect.isgeneratorfunction(fn):
+
+            def generator_wrapper(*args: Any, **kwargs: Any) -> Iterator[Any]:
+                yield from fn(*args, **kwargs)
+
+            return generator_wrapper
+
+        if inspect.isasyncgenfunction(fn):
+
+            async def async_generator_wrapper(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
+                async for item in fn(*args, **kwargs):
+                    yield item
+
+            return async_generator_wrapper
 
         def wrapper(*args: Any, **kwargs: Any) -> Any:
             return fn(*args, **kwargs)

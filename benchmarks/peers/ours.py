@@ -38,6 +38,7 @@ class Recloser(Candidate):
         threads="yes",
         probe_limit="1 at a time",
     )
+    generators = async_generators = True
     has_window = True
 
     def breaker(self, rules: Rules, name: str, *, asynchronous: bool = False) -> CircuitBreaker:

@@ -12,6 +12,7 @@ class Pybreaker(Candidate):
     label = distribution = "pybreaker"
     rejection = CircuitBreakerError
     asynchronous = False
+    generators = True
     features = Features(
         threads="yes",
         probe_limit="1 at a time, by its lock",

@@ -1,11 +1,10 @@
 """Alertmanager and its amtool, from the system or the folder ``ALERTMANAGER_BIN``."""
 
+import json
 import socket
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from testing.servers.base import HOST, Server
 from testing.servers.programs import find_program
@@ -42,7 +41,7 @@ class Alertmanager(Server):
         return f"http://{HOST}:{self.port}"
 
     def _prepare(self) -> None:
-        (self.folder / "alertmanager.yml").write_text(yaml.safe_dump(self.config))
+        (self.folder / "alertmanager.yml").write_text(json.dumps(self.config))  # YAML, too
 
     def _command(self) -> Sequence[str | Path]:
         return [

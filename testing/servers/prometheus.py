@@ -11,8 +11,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from testing.servers.base import HOST, Server
 from testing.servers.programs import find_program
 
@@ -117,7 +115,7 @@ class Prometheus(Server):
         os.kill(self.pid, signal.SIGHUP)
 
     def _prepare(self) -> None:
-        (self.folder / "prometheus.yml").write_text(yaml.safe_dump(self.config))
+        (self.folder / "prometheus.yml").write_text(json.dumps(self.config))  # YAML, too
         for name, content in self.files.items():
             (self.folder / name).write_text(content)
 

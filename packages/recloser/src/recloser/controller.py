@@ -174,8 +174,19 @@ class Controller:
         return remove
 
     def _watch_calls(self) -> None:
+        # Unlike `operate` it does nothing that is due: a listener that is added before the next use is told of that.
         events = self.events
-        self.operate(lambda machine, _now: machine.observe(events.wants_calls, events.wants_rejections))
+
+        def watch(controller: Controller) -> None:
+            controller._machine.observe(events.wants_calls, events.wants_rejections)
+
+        if self.lock.is_owned():
+            self.kernel.defer(watch)
+            return
+        with self.lock:
+            watch(self)
+        if self.kernel.has_deferred:
+            self._catch_up()
 
     # Operating and reading
 

@@ -8,7 +8,17 @@ import weakref
 from typing import Any
 
 import pytest
-from packages.recloser.tests.support import boom, fail, is_rejected, listen, ok_async, settings, succeed, trip
+from packages.recloser.tests.support import (
+    boom,
+    fail,
+    is_rejected,
+    listen,
+    ok_async,
+    reach_probing,
+    settings,
+    succeed,
+    trip,
+)
 
 from recloser import CallFinished, CircuitBreaker, CircuitOpenError, Event, State, StateChanged
 from recloser.testing import FakeClock
@@ -32,6 +42,21 @@ def test_removed_listener_hears_no_more(breaker: CircuitBreaker) -> None:
     succeed(breaker)
     assert len(heard) == 1
     assert len(other) == 2
+
+
+def test_listener_added_when_a_change_is_due_is_told_of_it_by_the_next_use(
+    breaker: CircuitBreaker, clock: FakeClock
+) -> None:
+    reach_probing(breaker, clock)
+    probe = breaker.acquire()
+    clock.advance(breaker.settings.half_open_timeout + 1.0)
+    heard: list[Event] = []
+    remove = breaker.add_listener(heard.append, (StateChanged,))
+    assert not heard
+    assert breaker.state is State.OPEN
+    assert [event.reason for event in heard if isinstance(event, StateChanged)] == ["half_open_timeout"]
+    remove()
+    probe.ignore()
 
 
 def test_same_function_may_listen_twice(breaker: CircuitBreaker) -> None:

@@ -1,9 +1,11 @@
 """A breaker is small and quick to make: there may be one per host, tenant or shard."""
 
 import gc
+import sysconfig
 import time
 import tracemalloc
 
+import pytest
 from packages.recloser.tests.kernel.twins import needs_compiled
 
 from recloser import CircuitBreaker, CountWindow, Settings
@@ -15,6 +17,7 @@ NAMES = [f"breaker {number}" for number in range(10_000)]
 
 
 @needs_compiled
+@pytest.mark.skipif(bool(sysconfig.get_config_var("Py_GIL_DISABLED")), reason="each object has a larger header")
 def test_breaker_with_window_and_histogram_takes_at_most_a_kilobyte() -> None:
     CircuitBreaker("warm up", SETTINGS)
     gc.collect()
@@ -35,6 +38,6 @@ def test_making_one_takes_less_than_a_tenth_of_a_millisecond() -> None:
 
 
 def time_making(count: int) -> float:
-    started = time.perf_counter()
+    started = time.thread_time()
     breakers = [CircuitBreaker(name, SETTINGS) for name in NAMES[:count]]
-    return (time.perf_counter() - started) / len(breakers)
+    return (time.thread_time() - started) / len(breakers)

@@ -7,7 +7,7 @@ from unittest import mock
 
 import pytest
 
-from recloser import CircuitBreaker, Settings, calls, kernel_name, machine
+from recloser import CircuitBreaker, Settings, calls, circuit, kernel_name
 from recloser.clock import Clock
 from recloser.kernel.python import Kernel as PythonKernel
 
@@ -22,7 +22,7 @@ _FORMS = {
 
 
 def python_breaker(name: str, settings: Settings, clock: Clock) -> CircuitBreaker:
-    with mock.patch.object(machine, "Kernel", PythonKernel):
+    with mock.patch.object(circuit, "Kernel", PythonKernel):
         return CircuitBreaker(name, settings, clock=clock)
 
 
