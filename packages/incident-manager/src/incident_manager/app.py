@@ -21,6 +21,7 @@ from incident_manager.api import (
     ingest,
     pagerduty,
     sentinel,
+    silences,
     stream,
     tokens,
 )
@@ -79,6 +80,7 @@ ROUTERS = (
     cloudevents,
     sentinel,
     incidents,
+    silences,
     circuit_breakers,
     stream,
     audit,

@@ -7,6 +7,7 @@ import httpx2
 import pytest
 
 from incident_manager.api import schemas as schemas_module
+from incident_manager.api import silence_schemas
 from incident_manager.api.examples import EXAMPLES
 
 ROUTES = {
@@ -25,6 +26,10 @@ ROUTES = {
     "PATCH /v1/incidents/{incident_id}": "respond",
     "POST /v1/incidents/{incident_id}/ack": "respond",
     "POST /v1/incidents/{incident_id}/resolve": "respond",
+    "GET /v1/silences": "read",
+    "POST /v1/silences": "respond",
+    "GET /v1/silences/{silence_id}": "read",
+    "DELETE /v1/silences/{silence_id}": "respond",
     "GET /v1/circuit-breakers": "read",
     "GET /v1/circuit-breakers/health": "read",
     "GET /v1/circuit-breakers/{name}": "read",
@@ -90,7 +95,9 @@ def test_every_error_answer_has_the_one_shape(document: Any) -> None:
 
 def test_routes_that_use_the_database_announce_503_with_retry_after(document: Any) -> None:
     for name, operation in operations(document).items():
-        if name.partition(" ")[2].startswith(("/v1/alerts", "/v1/ingest", "/v1/incidents", "/v2", "/api")):
+        if name.partition(" ")[2].startswith(
+            ("/v1/alerts", "/v1/ingest", "/v1/incidents", "/v1/silences", "/v2", "/api")
+        ):
             assert "Retry-After" in operation["responses"]["503"]["headers"], name
 
 
@@ -132,7 +139,7 @@ def test_every_body_and_answer_has_an_example_that_fits(document: Any) -> None:
             if content is not None and not has_example(content, schemas):
                 raise AssertionError(f"{name}: {content}")
     for name, example in EXAMPLES.items():
-        model = getattr(schemas_module, name)
+        model = getattr(schemas_module, name, None) or getattr(silence_schemas, name)
         model.model_validate_json(json.dumps(example))
 
 

@@ -64,6 +64,17 @@ _TOKEN: dict[str, Any] = {
     "revoked_at": None,
 }
 
+_SILENCE: dict[str, Any] = {
+    "id": "sil_019b8c0de7a07ccc8e9d0a1b2c3d4e5f",
+    "state": "active",
+    "matchers": {"team": "payments", "source": "prometheus"},
+    "starts_at": _AT,
+    "ends_at": "2026-01-05T11:00:00Z",
+    "reason": "The database is being upgraded.",
+    "created_by": "ana",
+    "created_at": _AT,
+}
+
 EXAMPLES: dict[str, Any] = {
     "AcceptedAlerts": {
         "alerts": [
@@ -106,6 +117,14 @@ EXAMPLES: dict[str, Any] = {
     "IncidentPatch": {"status": "investigating", "assignee": "ana", "note": "The cache is cold.", "by": "ana"},
     "Acknowledge": {"by": "ana"},
     "Resolve": {"by": "ana", "resolution": "The cache was warmed."},
+    "SilenceCreate": {
+        "matchers": {"team": "payments", "source": "prometheus"},
+        "duration": 7200,
+        "reason": "The database is being upgraded.",
+        "by": "ana",
+    },
+    "SilenceOut": _SILENCE,
+    "SilenceList": {"silences": [_SILENCE]},
     "CircuitBreakerOut": _BREAKER,
     "CircuitBreakerList": {"circuit_breakers": [_BREAKER]},
     "CircuitBreakersHealth": _BREAKERS_HEALTH,

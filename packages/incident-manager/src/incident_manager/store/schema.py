@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import (
     Boolean,
     Column,
+    ColumnElement,
     ForeignKey,
     Index,
     Integer,
@@ -13,6 +16,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    case,
     text,
 )
 
@@ -37,6 +41,12 @@ IS_TO_BE_ASSESSED = text("is_pending")
 """The same for assessments."""
 IS_RESOLVED = text("status = 'resolved'")
 """The same for alerts that say a trouble is over."""
+
+
+def later(moment: ColumnElement[Any], other: ColumnElement[Any]) -> ColumnElement[Any]:
+    """The later one of two moments; the first, if the other is null. (What `max` does with null differs.)"""
+    return case((other > moment, other), else_=moment)
+
 
 incidents = Table(
     "incidents",
@@ -143,6 +153,8 @@ outbox = Table(
     Column("receipt", JsonObject, nullable=False, server_default=text("'{}'")),
     Column("held_until", UtcDateTime),
     Column("held_by", String(40)),
+    Column("silent_until", UtcDateTime),
+    Column("silenced_by", String(40)),
     # Without it SQLite would give the number of a deleted last row again, and order would be lost.
     sqlite_autoincrement=True,
 )
