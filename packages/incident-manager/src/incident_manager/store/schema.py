@@ -34,6 +34,9 @@ metadata = MetaData(
 IS_OPEN = text("status NOT IN ('resolved', 'closed')")
 """Condition of the index below. Queries must use this very text, or the database cannot use the index for them."""
 
+IS_ENDED = text("status IN ('resolved', 'closed')")
+"""The same for incidents that have ended."""
+
 IS_PENDING = text("status = 'pending'")
 """The same for the outbox."""
 
@@ -88,6 +91,7 @@ Index(
 Index("ix_incidents_open_expires_at", incidents.c.expires_at, sqlite_where=IS_OPEN, postgresql_where=IS_OPEN)
 
 Index("ix_incidents_fingerprint", incidents.c.fingerprint)
+Index("ix_incidents_ended_resolved_at", incidents.c.resolved_at, sqlite_where=IS_ENDED, postgresql_where=IS_ENDED)
 
 alerts = Table(
     "alerts",
