@@ -16,11 +16,13 @@ from incident_manager.api import (
     audit,
     circuit_breakers,
     cloudevents,
+    compatibility,
     health,
     incidents,
     ingest,
     pagerduty,
     sentinel,
+    silences,
     stream,
     tokens,
 )
@@ -53,7 +55,7 @@ from incident_manager.store.database import Store
 from incident_manager.store.journal import Journal
 from incident_manager.store.opening import Opening
 from incident_manager.store.postgres import Connections
-from incident_manager.store.sweep import IdempotencySweep
+from incident_manager.store.sweep import IdempotencySweep, RetentionSweep
 from incident_manager.stream.hub import StreamHub
 from recloser import Clock, ControlChanged, Registry, StateChanged, SystemClock
 from recloser.telemetry.prometheus import BreakerCollector
@@ -78,7 +80,9 @@ ROUTERS = (
     pagerduty,
     cloudevents,
     sentinel,
+    compatibility,
     incidents,
+    silences,
     circuit_breakers,
     stream,
     audit,
@@ -137,6 +141,8 @@ async def _running(settings: Settings, clock: Clock) -> AsyncIterator[Services]:
         audit_trail = await _started(stack, AuditTrail(store))
         hub = await _started(stack, StreamHub(store, registry, clock, max_clients=settings.access.max_streams))
         await _started(stack, IdempotencySweep(store, clock))
+        keep = settings.retention
+        await _started(stack, RetentionSweep(store, clock, incidents=keep.incident_seconds, audit=keep.audit_seconds))
 
         router = build_router(settings)
         destinations = build_destinations(settings, registry, clock)

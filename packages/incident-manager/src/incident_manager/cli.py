@@ -6,6 +6,7 @@ from typing import Annotated
 import httpx2
 import typer
 
+from incident_manager.cli_backup import backup, restore
 from incident_manager.cli_parts import ConfigOption, fail, out, settings_or_exit
 from incident_manager.cli_tokens import tokens
 from incident_manager.domain.severity import Severity
@@ -17,6 +18,8 @@ app = typer.Typer(
     help="Turns alerts into incidents and notifies people, whatever is failing.",
 )
 app.add_typer(tokens, name="tokens")
+app.command()(backup)
+app.command()(restore)
 
 
 def main() -> None:

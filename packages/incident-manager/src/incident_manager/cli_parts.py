@@ -17,6 +17,7 @@ ConfigOption = Annotated[
     Path | None,
     typer.Option("--config", help="Settings file, YAML or TOML.", envvar="INCIDENT_MANAGER_CONFIG", show_envvar=True),
 ]
+DataDirOption = Annotated[Path | None, typer.Option(help="Folder of the embedded database.  [default: data]")]
 
 
 def settings_or_exit(config: Path | None, **overrides: object) -> Settings:

@@ -5,7 +5,6 @@ import getpass
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Annotated, TypeVar
 
 import typer
@@ -13,7 +12,7 @@ from rich.table import Table
 
 from incident_manager.access.roles import Role
 from incident_manager.access.tokens import DIGEST_PREFIX, Token, new_token
-from incident_manager.cli_parts import ConfigOption, err, fail, out, settings_or_exit
+from incident_manager.cli_parts import ConfigOption, DataDirOption, err, fail, out, settings_or_exit
 from incident_manager.domain.errors import IncidentManagerError
 from incident_manager.settings import Settings
 from incident_manager.store.audit import AuditEntry, add_audit
@@ -25,8 +24,6 @@ from recloser import CircuitBreaker, presets
 T = TypeVar("T")
 
 tokens = typer.Typer(no_args_is_help=True, help="Make, list and revoke the tokens that callers of the API show.")
-
-DataDirOption = Annotated[Path | None, typer.Option(help="Folder of the embedded database.  [default: data]")]
 
 
 @tokens.command()

@@ -10,10 +10,16 @@ from incident_manager.domain.delivery import NotificationEvent
 from incident_manager.domain.errors import SilenceNotFoundError
 from incident_manager.domain.incident import Status
 from incident_manager.domain.silence import Silence, new_silence, silent_until
+from incident_manager.domain.timeline import TimelineKind
+from incident_manager.pipeline import silencing
+from incident_manager.pipeline.actions import IncidentActions
 from incident_manager.pipeline.process import AlertPipeline
+from incident_manager.pipeline.router import Step
 from incident_manager.store import silences
 from incident_manager.store.database import Store
 from recloser.testing import FakeClock
+
+from .conftest import Routes
 
 
 class Desk:
@@ -46,11 +52,27 @@ class Desk:
         await self.store.run(lambda unit: silences.add(unit, silence))
         return silence
 
-    async def sent(self) -> Sequence[NotificationEvent]:
+    async def begin(self, *, begins: float = 0, ends: float = 600) -> Silence:
+        """Make a silence that holds what waits as well."""
+        silence = new_silence(
+            matchers={"team": "db"},
+            starts_at=self.now() + timedelta(seconds=begins),
+            ends_at=self.now() + timedelta(seconds=ends),
+            reason="disk is being replaced",
+            by="ana",
+            at=self.now(),
+        )
+        await self.store.run(lambda unit: silencing.begin(unit, silence, self.now()))
+        return silence
+
+    async def end(self, silence: Silence) -> int:
+        return await self.store.run(lambda unit: silences.end(unit, silence.id, self.now()))
+
+    async def sent(self, destination: str = "slack") -> Sequence[NotificationEvent]:
         """Deliver all that is due."""
         outbox, now = self.store.outbox, self.now()
         sent = []
-        while claimed := await outbox.claim(destination="slack", worker="w", now=now, lease=60, limit=10):
+        while claimed := await outbox.claim(destination=destination, worker="w", now=now, lease=60, limit=10):
             for delivery in claimed:
                 await outbox.mark_delivered(delivery.id, "w", now)
                 sent.append(delivery.event)
@@ -110,11 +132,82 @@ async def test_silence_ended_early_lets_everything_go(desk: Desk) -> None:
 
 async def test_silence_holds_what_waits_already(desk: Desk) -> None:
     await desk.report()
-    silence = await desk.silence(ends=600)
-    assert await desk.store.run(lambda unit: silences.hold_waiting(unit, silence)) == 1
+    await desk.begin(ends=600)
     assert await desk.sent() == []
     desk.clock.advance(600)
     assert await desk.sent() == [NotificationEvent.TRIGGERED]
+
+
+async def test_timeline_of_what_waits_tells_of_the_silence(desk: Desk) -> None:
+    incident_id = await desk.report()
+    await desk.begin(ends=600)
+    timeline = await desk.store.read(lambda unit: unit.timeline(incident_id))
+    assert [entry.actor for entry in timeline if entry.kind is TimelineKind.SILENCED] == ["ana"]
+
+
+async def test_what_two_silences_hold_is_let_go_by_the_last_one(desk: Desk) -> None:
+    await desk.report()
+    first = await desk.begin(ends=600)
+    second = await desk.begin(ends=300)
+    assert await desk.end(first) == 1
+    assert await desk.sent() == []
+    assert await desk.end(second) == 1
+    assert await desk.sent() == [NotificationEvent.TRIGGERED]
+
+
+async def test_step_of_the_escalation_is_told_after_the_silence(desk: Desk, routes: Routes) -> None:
+    routes.later = [Step(300, "boss")]
+    await desk.silence(ends=600)
+    await desk.report()
+    desk.clock.advance(599)
+    assert await desk.sent("boss") == []
+    desk.clock.advance(1)
+    assert await desk.sent("boss") == [NotificationEvent.TRIGGERED]
+
+
+async def test_step_of_the_escalation_keeps_its_time_when_a_silence_is_ended_before(desk: Desk, routes: Routes) -> None:
+    routes.later = [Step(300, "boss")]
+    await desk.report()
+    silence = await desk.begin(ends=600)
+    assert await desk.end(silence) == 2
+    assert await desk.sent("boss") == []
+    desk.clock.advance(300)
+    assert await desk.sent("boss") == [NotificationEvent.TRIGGERED]
+
+
+async def test_acknowledgement_under_silence_stops_the_escalation(
+    desk: Desk, routes: Routes, actions: IncidentActions
+) -> None:
+    routes.later = [Step(300, "boss")]
+    incident_id = await desk.report()
+    await desk.begin(ends=600)
+    await actions.acknowledge(incident_id, by="bo")
+    desk.clock.advance(600)
+    assert await desk.sent("boss") == []
+
+
+@pytest.mark.parametrize("announced", [True, False], ids=["before the incident", "after the incident"])
+async def test_step_that_falls_into_a_maintenance_window_is_told_after_it(
+    desk: Desk, routes: Routes, announced: bool
+) -> None:
+    routes.later = [Step(100, "second"), Step(300, "boss")]
+    if announced:
+        await desk.begin(begins=200, ends=600)
+    await desk.report()
+    if not announced:
+        await desk.begin(begins=200, ends=600)
+    assert await desk.sent() == [NotificationEvent.TRIGGERED]
+    desk.clock.advance(300)
+    assert await desk.sent("second") == [NotificationEvent.TRIGGERED]
+    assert await desk.sent("boss") == []
+    desk.clock.advance(300)
+    assert await desk.sent("boss") == [NotificationEvent.TRIGGERED]
+
+
+async def test_the_next_one_is_due_when_the_silence_ends(desk: Desk) -> None:
+    silence = await desk.silence(ends=600)
+    await desk.report()
+    assert await desk.store.outbox.next_due("slack") == silence.ends_at
 
 
 async def test_unknown_silence_is_named(desk: Desk) -> None:

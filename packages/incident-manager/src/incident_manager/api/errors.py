@@ -21,6 +21,7 @@ from incident_manager.domain.errors import (
     InvalidTransitionError,
     PreconditionFailedError,
     RateLimitedError,
+    SilenceNotFoundError,
     StoreUnavailableError,
     TokenNotFoundError,
     TooManyStreamsError,
@@ -110,6 +111,8 @@ def as_api_error(error: Exception) -> ApiError:
             return ApiError(412, "precondition_failed", str(error), field="If-Match")
         case IdempotencyKeyReusedError():
             return ApiError(422, "idempotency_key_reused", str(error), field="Idempotency-Key")
+        case SilenceNotFoundError():
+            return ApiError(404, "silence_not_found", str(error))
         case IncidentNotFoundError():
             return ApiError(404, "incident_not_found", str(error))
         case InvalidTransitionError():

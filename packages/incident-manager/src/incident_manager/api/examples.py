@@ -65,11 +65,62 @@ _TOKEN: dict[str, Any] = {
     "revoked_at": None,
 }
 
+_SILENCE: dict[str, Any] = {
+    "id": "sil_019b8c0de7a07ccc8e9d0a1b2c3d4e5f",
+    "state": "active",
+    "matchers": {"team": "payments", "source": "prometheus"},
+    "starts_at": _AT,
+    "ends_at": "2026-01-05T11:00:00Z",
+    "reason": "The database is being upgraded.",
+    "created_by": "ana",
+    "created_at": _AT,
+}
+
 EXAMPLES: dict[str, Any] = {
     "AcceptedAlerts": {
         "alerts": [
             {"alert_id": "alt_019b8c0de7a07aaa8e9d0a1b2c3d4e5f", "incident_id": _INCIDENT_ID, "action": "opened"}
         ]
+    },
+    "AcceptedAlert": {
+        "alert_id": "alt_019b8c0de7a07aaa8e9d0a1b2c3d4e5f",
+        "incident_id": _INCIDENT_ID,
+        "action": "opened",
+    },
+    "TheirIncident": {
+        "title": "A prompt asks for card numbers",
+        "severity": "high",
+        "source": "policy-engine",
+        "policy_id": "pci-3",
+        "context": {"request": "r-17", "score": 0.97},
+        "tags": ["pii"],
+    },
+    "TheirUpdate": {"status": "resolved", "resolution": "The user was blocked."},
+    "TheirIncidentOut": {
+        "id": _INCIDENT_ID,
+        "title": "A prompt asks for card numbers",
+        "description": "",
+        "severity": "high",
+        "status": "new",
+        "source": "policy-engine",
+        "policy_id": "pci-3",
+        "rule_id": None,
+        "user_id": None,
+        "context": {"request": "r-17", "score": 0.97},
+        "tags": ["pii"],
+        "assigned_to": None,
+        "resolution": None,
+        "created_at": _AT,
+        "updated_at": _AT,
+        "resolved_at": None,
+    },
+    "TheirAlert": {
+        "alert_type": "budget_exceeded",
+        "message": "Team search has spent its tokens of the month",
+        "severity": "medium",
+        "source": "policy-engine",
+        "context": {"team": "search"},
+        "recipients": ["ana@example.org"],
     },
     "IncidentOut": _INCIDENT,
     "IncidentDetail": {
@@ -118,6 +169,14 @@ EXAMPLES: dict[str, Any] = {
     "IncidentPatch": {"status": "investigating", "assignee": "ana", "note": "The cache is cold.", "by": "ana"},
     "Acknowledge": {"by": "ana"},
     "Resolve": {"by": "ana", "resolution": "The cache was warmed."},
+    "SilenceCreate": {
+        "matchers": {"team": "payments", "source": "prometheus"},
+        "duration": 7200,
+        "reason": "The database is being upgraded.",
+        "by": "ana",
+    },
+    "SilenceOut": _SILENCE,
+    "SilenceList": {"silences": [_SILENCE]},
     "CircuitBreakerOut": _BREAKER,
     "CircuitBreakerList": {"circuit_breakers": [_BREAKER]},
     "CircuitBreakersHealth": _BREAKERS_HEALTH,

@@ -11,8 +11,8 @@ from pydantic import AfterValidator, StringConstraints
 
 from incident_manager.access.roles import Role
 from incident_manager.api.authentication import requires
-from incident_manager.api.change import ChangedIncident, NewIncident
 from incident_manager.api.errors import ApiError
+from incident_manager.api.incident_change import ChangedIncident, NewIncident
 from incident_manager.api.preconditions import TAGS_PATTERN, entity_tag, is_unchanged
 from incident_manager.api.responses import NOT_MODIFIED, REPLAYED, TAGGED, errors
 from incident_manager.api.route import StrictRoute

@@ -53,7 +53,9 @@ class Delivery:
         attempts: Sends made so far; a send an open breaker refused is none.
         next_attempt_at: Not to be sent before this; a retry moves it.
         held_until: Not to be sent before this either, whatever the receiver does; None if nobody holds it.
-        held_by: Who holds it: `ASSESSMENT`, `ESCALATION`, or the id of a silence.
+        held_by: Who holds it: `ASSESSMENT` or `ESCALATION`.
+        silent_until: Not to be sent before this either: until then a silence holds it; None if none does.
+        silenced_by: The id of the silence.
         lease_until: Until when `leased_by` alone may send it; None if nobody may.
         receipt: What the receiver said of it, kept for later attempts and for what follows: JSON-ready.
         thread: The receipt of the first delivery of the same incident to the same destination; given by a claim.
@@ -77,6 +79,13 @@ class Delivery:
     thread: dict[str, Any] = field(default_factory=dict)
     held_until: datetime | None = None
     held_by: str | None = None
+    silent_until: datetime | None = None
+    silenced_by: str | None = None
+
+    @property
+    def due_at(self) -> datetime:
+        """When it is to be sent at the earliest, silences left aside."""
+        return self.next_attempt_at if self.held_until is None else max(self.next_attempt_at, self.held_until)
 
 
 def new_delivery(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from fnmatch import fnmatchcase
 
 from incident_manager.domain.ids import new_id
@@ -12,6 +13,14 @@ from incident_manager.domain.incident import Incident
 
 SOURCE = "source"
 """The name that a matcher uses for the sender; every other name is that of a label."""
+
+
+class SilenceState(StrEnum):
+    """Where a silence is in its life."""
+
+    PENDING = "pending"
+    ACTIVE = "active"
+    ENDED = "ended"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +41,12 @@ class Silence:
     reason: str
     created_by: str
     created_at: datetime
+
+    def state(self, at: datetime) -> SilenceState:
+        """Where it is at a moment."""
+        if self.ends_at <= at:
+            return SilenceState.ENDED
+        return SilenceState.ACTIVE if self.starts_at <= at else SilenceState.PENDING
 
     def matches(self, incident: Incident) -> bool:
         """Tell whether the silence is about this incident."""

@@ -111,13 +111,17 @@ class IncidentActions:
         witness: Witness = UNSEEN,
     ) -> Incident:
         """Apply an edit, as one version."""
-        return await self._change(incident_id, lambda old, at: edit(old, changes, by, at), expected_version, witness)
+        return await self.apply(
+            incident_id, lambda old, at: edit(old, changes, by, at), expected_version=expected_version, witness=witness
+        )
 
     async def acknowledge(
         self, incident_id: str, *, by: str, expected_version: int | None = None, witness: Witness = UNSEEN
     ) -> Incident:
         """Record that somebody has seen it; the first acknowledgement stays."""
-        return await self._change(incident_id, lambda old, at: acknowledge(old, by, at), expected_version, witness)
+        return await self.apply(
+            incident_id, lambda old, at: acknowledge(old, by, at), expected_version=expected_version, witness=witness
+        )
 
     async def resolve(
         self,
@@ -129,17 +133,30 @@ class IncidentActions:
         witness: Witness = UNSEEN,
     ) -> Incident:
         """Resolve an open incident."""
-        return await self._change(
-            incident_id, lambda old, at: resolve(old, by, at, resolution), expected_version, witness
+        return await self.apply(
+            incident_id,
+            lambda old, at: resolve(old, by, at, resolution),
+            expected_version=expected_version,
+            witness=witness,
         )
 
-    async def _change(
+    async def apply(
         self,
         incident_id: str,
         change: Callable[[Incident, datetime], Change],
-        expected_version: int | None,
-        witness: Witness,
+        *,
+        expected_version: int | None = None,
+        witness: Witness = UNSEEN,
     ) -> Incident:
+        """Apply a change that is made of the functions of `domain.lifecycle`.
+
+        Args:
+            incident_id: The incident.
+            change: Given the incident and the time, returns the changed one and what to tell of it. Pure.
+            expected_version: The version it was decided on, if it matters.
+            witness: Watches it.
+        """
+
         async def work(unit: UnitOfWork) -> tuple[Incident, int]:
             await witness.before(unit)
             before = await unit.get(incident_id)

@@ -13,9 +13,9 @@ from incident_manager.domain.severity import Severity
 from incident_manager.domain.timeline import TimelineEntry, TimelineKind
 from incident_manager.pipeline.announce import deliveries_for
 from incident_manager.pipeline.correlate import News
-from incident_manager.pipeline.persist import silenced
 from incident_manager.pipeline.presentation import payload
 from incident_manager.pipeline.router import Router
+from incident_manager.pipeline.silencing import silenced
 from incident_manager.store import assessments, outbox
 from incident_manager.store.assessments import Settled
 from incident_manager.store.repository import UnitOfWork

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import replace
 from datetime import datetime
 
-from incident_manager.domain.delivery import Delivery, NotificationEvent
+from incident_manager.domain.delivery import NotificationEvent
 from incident_manager.domain.incident import Incident
-from incident_manager.domain.silence import Silence, silent_until
-from incident_manager.domain.timeline import TimelineEntry, TimelineKind
 from incident_manager.pipeline.announce import Present, deliveries_for
 from incident_manager.pipeline.correlate import Correlation, News
 from incident_manager.pipeline.plan import NO_ASSESSMENT, AssessmentPlan
 from incident_manager.pipeline.presentation import payload
 from incident_manager.pipeline.router import Router
-from incident_manager.store import assessments, outbox, silences
+from incident_manager.pipeline.silencing import silenced
+from incident_manager.store import assessments, outbox
 from incident_manager.store.repository import UnitOfWork
 
 
@@ -52,38 +50,6 @@ async def enqueue(
     deliveries = await silenced(unit, news, deliveries, at)
     await unit.enqueue(deliveries)
     return len(deliveries)
-
-
-async def silenced(
-    unit: UnitOfWork, news: Sequence[News], deliveries: Sequence[Delivery], at: datetime
-) -> list[Delivery]:
-    """Hold notifications back for as long as a silence asks, and tell the timeline so."""
-    known = await silences.current(unit, at)
-    if not known:
-        return list(deliveries)
-    latest = {item.incident.id: item.incident for item in news}
-    silent = {key: found for key, incident in latest.items() if (found := silent_until(incident, known, at))}
-    held = [
-        _held(delivery, *silent[delivery.incident_id]) if delivery.incident_id in silent else delivery
-        for delivery in deliveries
-    ]
-    concerned = {delivery.incident_id for delivery in deliveries} & silent.keys()
-    await unit.add_timeline(_silence_entry(incident_id, *silent[incident_id], at) for incident_id in sorted(concerned))
-    return held
-
-
-def _held(delivery: Delivery, until: datetime, silence: Silence) -> Delivery:
-    if delivery.held_until is not None and delivery.held_until >= until:
-        return delivery
-    return replace(delivery, held_until=until, held_by=silence.id)
-
-
-def _silence_entry(incident_id: str, until: datetime, silence: Silence, at: datetime) -> TimelineEntry:
-    message = f"notifications are held back until {until:%Y-%m-%d %H:%M:%S} UTC: {silence.reason}"
-    data = {"silence_id": silence.id, "until": until.isoformat()}
-    return TimelineEntry(
-        incident_id=incident_id, at=at, actor=silence.created_by, kind=TimelineKind.SILENCED, message=message, data=data
-    )
 
 
 async def _presentation(unit: UnitOfWork, older: Collection[str], plan: AssessmentPlan) -> Present:

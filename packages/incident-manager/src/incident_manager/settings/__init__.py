@@ -14,7 +14,7 @@ from incident_manager.settings.ingest import IngestSettings
 from incident_manager.settings.load import CONFIG_VARIABLE, load_settings
 from incident_manager.settings.notifications import DispatcherSettings, RouteSettings
 from incident_manager.settings.settings import Settings
-from incident_manager.settings.storage import CacheSettings, DatabaseSettings, JournalSettings
+from incident_manager.settings.storage import CacheSettings, DatabaseSettings, JournalSettings, RetentionSettings
 
 __all__ = [
     "CONFIG_VARIABLE",
@@ -29,6 +29,7 @@ __all__ = [
     "JournalSettings",
     "PagerDutyDestination",
     "RateSettings",
+    "RetentionSettings",
     "RouteSettings",
     "Settings",
     "SlackApiDestination",

@@ -18,7 +18,7 @@ from incident_manager.settings.monitoring import SelfMonitoringSettings
 from incident_manager.settings.notifications import DispatcherSettings, RouteSettings
 from incident_manager.settings.section import located
 from incident_manager.settings.services import AssessmentSettings, ServicesSettings
-from incident_manager.settings.storage import CacheSettings, DatabaseSettings, JournalSettings
+from incident_manager.settings.storage import CacheSettings, DatabaseSettings, JournalSettings, RetentionSettings
 from recloser import SettingsError
 
 ENV_PREFIX = "INCIDENT_MANAGER_"
@@ -63,6 +63,8 @@ class Settings(BaseSettings):
     database: DatabaseSettings = DatabaseSettings()
     journal: JournalSettings = JournalSettings()
     cache: CacheSettings = CacheSettings()
+    retention: RetentionSettings = RetentionSettings()
+    """How long what is over is kept."""
     self_monitoring: SelfMonitoringSettings = SelfMonitoringSettings()
     """When an open circuit becomes an incident."""
     auth: AuthMode = "auto"

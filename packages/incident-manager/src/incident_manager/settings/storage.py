@@ -9,6 +9,9 @@ from pydantic import Field
 
 from incident_manager.settings.section import Seconds, Section
 
+DAY = 86400.0
+"""Seconds."""
+
 
 class DatabaseSettings(Section):
     """Connections to PostgreSQL, of each process. SQLite has none of these. Durations are seconds."""
@@ -34,6 +37,28 @@ class JournalSettings(Section):
     """Bytes of alerts that may wait."""
     patience: Seconds = 3.0
     """How long the database may take to store an alert before it goes into the journal instead."""
+
+
+Days = Annotated[float, Field(ge=1, le=36500, allow_inf_nan=False)]
+
+
+class RetentionSettings(Section):
+    """How long what is over is kept, in days; null keeps it for ever."""
+
+    incidents: Days | None = 90.0
+    """Incidents after their end, with their alerts, timeline, notifications and findings."""
+    audit: Days | None = 365.0
+    """Entries of the audit log."""
+
+    @property
+    def incident_seconds(self) -> float | None:
+        """`incidents` in seconds."""
+        return None if self.incidents is None else self.incidents * DAY
+
+    @property
+    def audit_seconds(self) -> float | None:
+        """`audit` in seconds."""
+        return None if self.audit is None else self.audit * DAY
 
 
 class CacheSettings(Section):

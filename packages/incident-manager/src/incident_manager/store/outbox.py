@@ -11,13 +11,13 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, Row, Update, and_, bindparam, case, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Row, Update, and_, bindparam, exists, func, or_, select, update
 
 from incident_manager.domain.delivery import ESCALATION, Delivery, DeliveryStatus, NotificationEvent
 from incident_manager.domain.timeline import TimelineEntry, TimelineKind
 from incident_manager.store import mapping
 from incident_manager.store.repository import UnitOfWork
-from incident_manager.store.schema import IS_PENDING, outbox
+from incident_manager.store.schema import IS_PENDING, later, outbox
 from incident_manager.store.superseded import superseded
 from incident_manager.store.types import JsonObject
 
@@ -51,6 +51,7 @@ _CLAIMABLE = (
         _is_pending(_waiting),
         _waiting.c.next_attempt_at <= bindparam("now"),
         or_(_waiting.c.held_until.is_(None), _waiting.c.held_until <= bindparam("now")),
+        or_(_waiting.c.silent_until.is_(None), _waiting.c.silent_until <= bindparam("now")),
         or_(_waiting.c.lease_until.is_(None), _waiting.c.lease_until <= bindparam("now")),
         ~_is_behind_another,
     )
@@ -150,10 +151,8 @@ _CANCEL_HELD = (
     .values(status="cancelled", last_error="nobody needs it any more", **_FREE)
 )
 _COUNT = select(outbox.c.destination, func.count().label("waiting")).where(IS_PENDING).group_by(outbox.c.destination)
-_due_at = case(
-    (_waiting.c.held_until > _waiting.c.next_attempt_at, _waiting.c.held_until), else_=_waiting.c.next_attempt_at
-)
-_free_at = case((_waiting.c.lease_until > _due_at, _waiting.c.lease_until), else_=_due_at)
+_ready_at = later(later(_waiting.c.next_attempt_at, _waiting.c.held_until), _waiting.c.silent_until)
+_free_at = later(_ready_at, _waiting.c.lease_until)
 _NEXT_DUE = select(func.min(_free_at)).where(
     _waiting.c.destination == bindparam("of_destination"), _is_pending(_waiting), ~_is_behind_another
 )

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import (
     Boolean,
     Column,
+    ColumnElement,
     ForeignKey,
     Index,
     Integer,
@@ -13,6 +16,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    case,
     text,
 )
 
@@ -30,6 +34,9 @@ metadata = MetaData(
 IS_OPEN = text("status NOT IN ('resolved', 'closed')")
 """Condition of the index below. Queries must use this very text, or the database cannot use the index for them."""
 
+IS_ENDED = text("status IN ('resolved', 'closed')")
+"""The same for incidents that have ended."""
+
 IS_PENDING = text("status = 'pending'")
 """The same for the outbox."""
 
@@ -37,6 +44,12 @@ IS_TO_BE_ASSESSED = text("is_pending")
 """The same for assessments."""
 IS_RESOLVED = text("status = 'resolved'")
 """The same for alerts that say a trouble is over."""
+
+
+def later(moment: ColumnElement[Any], other: ColumnElement[Any]) -> ColumnElement[Any]:
+    """The later one of two moments; the first, if the other is null. (What `max` does with null differs.)"""
+    return case((other > moment, other), else_=moment)
+
 
 incidents = Table(
     "incidents",
@@ -78,6 +91,7 @@ Index(
 Index("ix_incidents_open_expires_at", incidents.c.expires_at, sqlite_where=IS_OPEN, postgresql_where=IS_OPEN)
 
 Index("ix_incidents_fingerprint", incidents.c.fingerprint)
+Index("ix_incidents_ended_resolved_at", incidents.c.resolved_at, sqlite_where=IS_ENDED, postgresql_where=IS_ENDED)
 
 alerts = Table(
     "alerts",
@@ -143,6 +157,8 @@ outbox = Table(
     Column("receipt", JsonObject, nullable=False, server_default=text("'{}'")),
     Column("held_until", UtcDateTime),
     Column("held_by", String(40)),
+    Column("silent_until", UtcDateTime),
+    Column("silenced_by", String(40)),
     # Without it SQLite would give the number of a deleted last row again, and order would be lost.
     sqlite_autoincrement=True,
 )

@@ -9,14 +9,20 @@ from typing import Any
 from sqlalchemy import Row, bindparam, insert, select, update
 
 from incident_manager.domain.errors import SilenceNotFoundError
+from incident_manager.domain.incident import Incident
 from incident_manager.domain.silence import Silence
 from incident_manager.store import mapping
 from incident_manager.store.repository import UnitOfWork
-from incident_manager.store.schema import IS_PENDING, incidents, outbox, silences
+from incident_manager.store.schema import IS_PENDING, incidents, later, outbox, silences
 
 _CURRENT = select(silences).where(silences.c.ends_at > bindparam("now")).order_by(silences.c.id)
 _GET = select(silences).where(silences.c.id == bindparam("silence_id"))
-_LATEST = select(silences).order_by(silences.c.id.desc()).limit(bindparam("most"))
+_ENDED = (
+    select(silences)
+    .where(silences.c.ends_at <= bindparam("now"))
+    .order_by(silences.c.id.desc())
+    .limit(bindparam("most"))
+)
 _END = (
     update(silences)
     .where(silences.c.id == bindparam("silence_id"), silences.c.ends_at > bindparam("now"))
@@ -25,18 +31,22 @@ _END = (
 _WAITING_INCIDENTS = select(incidents).where(
     incidents.c.id.in_(select(outbox.c.incident_id).where(IS_PENDING, outbox.c.leased_by.is_(None)))
 )
+_ready_at = later(later(outbox.c.next_attempt_at, outbox.c.held_until), outbox.c.silent_until)
 _HOLD = (
     update(outbox)
     .where(
         outbox.c.incident_id == bindparam("of_incident"),
         outbox.c.leased_by.is_(None),
-        (outbox.c.held_until.is_(None)) | (outbox.c.held_until < bindparam("until")),
+        _ready_at < bindparam("until"),
         IS_PENDING,
     )
-    .values(held_until=bindparam("until"), held_by=bindparam("holder"))
+    .values(silent_until=bindparam("until"), silenced_by=bindparam("holder"))
 )
+_HOLD_LATER = _HOLD.where(_ready_at >= bindparam("begins"))
 _LET_GO = (
-    update(outbox).where(outbox.c.held_by == bindparam("holder"), IS_PENDING).values(held_until=None, held_by=None)
+    update(outbox)
+    .where(outbox.c.silenced_by == bindparam("holder"), IS_PENDING)
+    .values(silent_until=None, silenced_by=None)
 )
 
 
@@ -51,9 +61,9 @@ async def current(unit: UnitOfWork, at: datetime) -> Sequence[Silence]:
     return [_to_silence(row) for row in await unit.connection.execute(_CURRENT, {"now": at})]
 
 
-async def latest(unit: UnitOfWork, limit: int) -> Sequence[Silence]:
-    """Return the silences that were made last, newest first, whether they have ended or not."""
-    return [_to_silence(row) for row in await unit.connection.execute(_LATEST, {"most": limit})]
+async def ended(unit: UnitOfWork, at: datetime, limit: int) -> Sequence[Silence]:
+    """Return silences that have ended, newest first."""
+    return [_to_silence(row) for row in await unit.connection.execute(_ENDED, {"now": at, "most": limit})]
 
 
 async def get(unit: UnitOfWork, silence_id: str) -> Silence:
@@ -69,19 +79,34 @@ async def get(unit: UnitOfWork, silence_id: str) -> Silence:
 
 
 async def end(unit: UnitOfWork, silence_id: str, at: datetime) -> int:
-    """End a silence now, and let its notifications go; return how many these were."""
+    """End a silence now, and let go what no other one holds; return how many notifications it had held.
+
+    What is held for another reason, such as a step of the escalation that is still to come, stays so.
+    """
     await unit.connection.execute(_END, {"silence_id": silence_id, "now": at})
-    return (await unit.connection.execute(_LET_GO, {"holder": silence_id})).rowcount
+    freed = (await unit.connection.execute(_LET_GO, {"holder": silence_id})).rowcount
+    if freed:
+        for other in await current(unit, at):
+            await hold_waiting(unit, other, at)
+    return freed
 
 
-async def hold_waiting(unit: UnitOfWork, silence: Silence) -> int:
-    """Hold back what waits already to be sent about incidents that a silence matches; return how many incidents."""
+async def hold_waiting(unit: UnitOfWork, silence: Silence, at: datetime) -> Sequence[Incident]:
+    """Hold back what waits already and would be sent during a silence that matches its incident.
+
+    Returns:
+        The incidents concerned.
+    """
     rows = (await unit.connection.execute(_WAITING_INCIDENTS)).all()
-    matching = [row.id for row in rows if silence.matches(mapping.to_incident(row))]
-    for incident_id in matching:
-        values = {"of_incident": incident_id, "until": silence.ends_at, "holder": silence.id}
-        await unit.connection.execute(_HOLD, values)
-    return len(matching)
+    matching = [incident for row in rows if silence.matches(incident := mapping.to_incident(row))]
+    statement = _HOLD if silence.starts_at <= at else _HOLD_LATER
+    concerned = []
+    for incident in matching:
+        values = {"of_incident": incident.id, "until": silence.ends_at, "holder": silence.id}
+        begins = {} if statement is _HOLD else {"begins": silence.starts_at}
+        if (await unit.connection.execute(statement, values | begins)).rowcount:
+            concerned.append(incident)
+    return concerned
 
 
 def _to_silence(row: Row[Any]) -> Silence:

@@ -1,14 +1,16 @@
-"""Forgetting kept answers that are too old."""
+"""Forgetting, from time to time, what is too old."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from abc import ABC, abstractmethod
 from datetime import UTC, datetime, timedelta
 
 from incident_manager.domain.errors import StoreUnavailableError
 from incident_manager.store.database import Store
 from incident_manager.store.idempotency import KEPT_FOR, forget_answers
+from incident_manager.store.retention import Forget, forget_audit, forget_incidents, forget_stray_alerts
 from recloser import Clock
 
 logger = logging.getLogger(__name__)
@@ -16,15 +18,21 @@ logger = logging.getLogger(__name__)
 EVERY = 600.0
 """Seconds between two sweeps."""
 
+PAUSE = 0.05
+"""Seconds between two batches, in which others may write."""
 
-class IdempotencySweep:
-    """Keeps the answers for idempotency keys from growing without bound. Await `start` before and `stop` after use.
+
+class Sweep(ABC):
+    """Forgets something in the background. Await `start` before and `stop` after use.
 
     Args:
-        store: Where they are kept.
+        store: Where it is kept.
         clock: Time.
         every: Seconds between two sweeps.
     """
+
+    what: str
+    """What is forgotten, for the log."""
 
     def __init__(self, store: Store, clock: Clock, every: float = EVERY) -> None:
         self._store = store
@@ -34,30 +42,86 @@ class IdempotencySweep:
 
     async def start(self) -> None:
         """Sweep from time to time from now on."""
-        self._task = asyncio.create_task(self._work(), name="idempotency sweep")
+        self._task = asyncio.create_task(self._work(), name=f"sweep of {self.what}")
 
     async def stop(self) -> None:
-        """Sweep no more."""
+        """Sweep no more. A batch that is under way is undone or done as a whole."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
             self._task = None
 
+    @abstractmethod
     async def sweep(self) -> int:
-        """Sweep now; return how many answers went.
+        """Sweep now; return how much went.
 
         Raises:
-            StoreUnavailableError: Nothing was swept.
+            StoreUnavailableError: The rest is left for another time.
         """
-        before = datetime.fromtimestamp(self._clock.time(), UTC) - timedelta(seconds=KEPT_FOR)
-        return await self._store.run(lambda unit: forget_answers(unit, before))
+
+    def _ago(self, seconds: float) -> datetime:
+        return datetime.fromtimestamp(self._clock.time(), UTC) - timedelta(seconds=seconds)
 
     async def _work(self) -> None:
         while True:
             await asyncio.sleep(self._every)
             try:
-                await self.sweep()
+                gone = await self.sweep()
+                if gone:
+                    logger.debug("%d of %s are forgotten", gone, self.what)
             except StoreUnavailableError:
-                logger.debug("kept answers cannot be swept now")
+                logger.debug("%s cannot be swept now", self.what)
             except Exception:
-                logger.exception("kept answers could not be swept; trying again later")
+                logger.exception("%s could not be swept; trying again later", self.what)
+
+
+class IdempotencySweep(Sweep):
+    """Keeps the answers for idempotency keys from growing without bound."""
+
+    what = "kept answers"
+
+    async def sweep(self) -> int:
+        """Sweep now; return how many answers went."""
+        before = self._ago(KEPT_FOR)
+        return await self._store.run(lambda unit: forget_answers(unit, before), visible=False)
+
+
+class RetentionSweep(Sweep):
+    """Forgets incidents that have ended long ago, with all that belongs to them, and old entries of the audit log.
+
+    It works in small transactions, so that alerts need not wait for it. Several replicas may do it at once.
+
+    Args:
+        store: Where they are kept.
+        clock: Time.
+        incidents: Seconds that an incident is kept after its end; None for ever.
+        audit: Seconds that an entry of the audit log is kept; None for ever.
+        every: Seconds between two sweeps.
+    """
+
+    what = "old incidents and audit entries"
+
+    def __init__(
+        self, store: Store, clock: Clock, *, incidents: float | None, audit: float | None, every: float = EVERY
+    ) -> None:
+        super().__init__(store, clock, every)
+        self._incidents = incidents
+        self._audit = audit
+
+    async def sweep(self) -> int:
+        """Sweep now; return how many rows went."""
+        gone = 0
+        if self._incidents is not None:
+            gone += await self._all(forget_incidents, self._ago(self._incidents))
+            gone += await self._all(forget_stray_alerts, self._ago(self._incidents))
+        if self._audit is not None:
+            gone += await self._all(forget_audit, self._ago(self._audit))
+        return gone
+
+    async def _all(self, forget: Forget, before: datetime) -> int:
+        """Forget batch after batch, until nothing is left to be forgotten."""
+        gone = 0
+        while batch := await self._store.run(lambda unit: forget(unit, before)):
+            gone += batch
+            await asyncio.sleep(PAUSE)
+        return gone
