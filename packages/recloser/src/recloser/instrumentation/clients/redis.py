@@ -56,7 +56,7 @@ def _patch(
 
     def find(args: tuple[Any, ...]) -> Guard | None:
         client = args[0]
-        if _redis.is_protected(client) or _redis.is_executing(client) or hasattr(client, "cluster"):
+        if _redis.is_protected(client) or _redis.is_executing(client) or "cluster" in vars(client):
             return None
         return dependencies.guard(kind, key_of(kind, client.connection_pool.connection_kwargs), judge, rejection)
 
