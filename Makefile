@@ -4,6 +4,8 @@ VENV ?= .venv
 PORT ?= 8080
 DATA_DIR ?= ./data
 CONFIG ?=
+# Most tests wait for servers more than they compute.
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print(2 * (os.cpu_count() or 1))')
 BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null || echo $(BIN)/uv)
 KERNEL := packages/recloser/src/recloser/kernel
@@ -40,11 +42,11 @@ serve: $(VENV)/.run ## Install what is needed and run the incident manager on ht
 
 test: $(VENV)/.dev ## Install what the tests need, real servers included, and run all tests
 	@testing/servers/fetch-programs.sh $(VENV)/servers
-	$(BIN)/python -m pytest -n auto --dist worksteal $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(PYTEST_ARGS)
 	$(MAKE) --no-print-directory test-python-kernel
 
 test-python-kernel: $(VENV)/.dev ## Run the library's tests on the kernel in pure Python
-	RECLOSER_KERNEL=python $(BIN)/python -m pytest -n auto --dist worksteal $(foreach part,config integrations typing,--ignore packages/recloser/tests/$(part)) \
+	RECLOSER_KERNEL=python $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(foreach part,config integrations typing,--ignore packages/recloser/tests/$(part)) \
 	  packages/recloser/tests $(PYTEST_ARGS)
 
 test-native: $(VENV)/.dev ## Compile the kernel strictly for every CPython at hand; run its tests under the sanitizers
