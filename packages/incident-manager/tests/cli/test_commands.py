@@ -1,5 +1,6 @@
 """The commands, run as the user runs them."""
 
+import itertools
 import os
 import signal
 import socket
@@ -133,15 +134,20 @@ def test_serve_that_cannot_make_its_database_says_so_in_one_line(tmp_path: Path)
 def test_serve_on_a_free_port_says_where_and_ends_in_order(tmp_path: Path, number: signal.Signals) -> None:
     command = [sys.executable, "-m", "incident_manager", "serve", "--port", "0", "--data-dir", "kept/here"]
     with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stderr is not None
-        assert "WARNING incident_manager.app: no destination is set" in process.stderr.readline()
-        listening = process.stderr.readline()
-        assert "INFO    incident_manager.server: listening on http://127.0.0.1:" in listening
-        port = int(listening.rsplit(":", 1)[1])
-        socket.create_connection(("127.0.0.1", port), timeout=10).close()
-        process.send_signal(number)
-        rest = process.stderr.read()
-        assert process.wait(timeout=60) == 0
+        try:
+            assert process.stderr is not None
+            said = list(itertools.islice(process.stderr, 4))
+            assert "WARNING incident_manager.app: no destination is set" in said[0]
+            assert "the database was brought from schema none to" in said[1]
+            assert "WARNING incident_manager.access.control: no token is set" in said[2]
+            assert "INFO    incident_manager.server: listening on http://127.0.0.1:" in said[3]
+            port = int(said[3].rsplit(":", 1)[1])
+            socket.create_connection(("127.0.0.1", port), timeout=10).close()
+            process.send_signal(number)
+            rest = process.stderr.read()
+            assert process.wait(timeout=60) == 0
+        finally:
+            process.kill()  # a failure above must not wait for its end
     assert [line.split(": ", 1)[1] for line in rest.splitlines()] == ["finishing what runs, then ending", "ended"]
     assert (tmp_path / "kept/here/incidents.db").exists()
 
