@@ -3,10 +3,17 @@
 A test that hurts a server starts one of its own instead: ``with PostgresServer() as postgres: ...``.
 """
 
+import signal
 from collections.abc import Iterator
 
 import pytest
 from testing.servers import PostgresServer, SmtpServer, ValkeyServer
+
+
+def pytest_configure() -> None:
+    """Let programs that tests start know Ctrl-C, also where a shell runs us in the background and ignores it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,11 @@
-"""`make bench-service`: each part once, with almost nothing to do. Nothing here depends on how long it takes."""
+"""`make bench-service`: each part once, with almost nothing to do. Nothing here depends on how long it takes.
+
+Run with `BENCHMARKS=1 make test`: it keeps both cores busy, which other tests would feel.
+"""
 
 import itertools
 import json
+import os
 from collections import Counter
 from pathlib import Path
 
@@ -11,6 +15,8 @@ from benchmarks.service import report, shapes
 from benchmarks.service.__main__ import PAGE, main
 from benchmarks.service.load import Measured
 from benchmarks.service.throughput import Pair, Throughput
+
+pytestmark = pytest.mark.skipif(not os.environ.get("BENCHMARKS"), reason="BENCHMARKS is not set")
 
 
 @pytest.fixture(scope="module")

@@ -3,10 +3,11 @@
 import os
 import pwd
 import stat
+import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 
 @dataclass(frozen=True)
@@ -24,9 +25,15 @@ class Account:
         entry = pwd.getpwnam("nobody")
         return cls(entry.pw_uid, entry.pw_gid)
 
-    def spawn_options(self) -> dict[str, Any]:
-        """Arguments of `subprocess` that run a command as this account, without our groups."""
-        return {"user": self.uid, "group": self.gid, "extra_groups": []}
+    def command(self, command: Sequence[str]) -> list[str]:
+        """The command that runs a command as this account, without our groups.
+
+        With `subprocess`' own `user` a process would be forked before the command runs, and the handlers that a library
+        such as gRPC has for forks would run in it.
+        """
+        switch = "import os, sys; os.setgroups([]); os.setgid(int(sys.argv[2])); os.setuid(int(sys.argv[1])); "
+        switch += "os.execv(sys.argv[3], sys.argv[3:])"
+        return [sys.executable, "-I", "-S", "-c", switch, str(self.uid), str(self.gid), *command]
 
     def can_reach(self, path: Path) -> bool:
         """Whether the account may enter every folder on the way to ``path``, and the path itself."""

@@ -192,16 +192,16 @@ class Server(ABC):
         return file.read_text(errors="replace") if file.exists() else ""
 
     def _spawn(self, command: Sequence[str | Path]) -> subprocess.Popen[bytes]:
+        words = [str(part) for part in command]
         with (self.folder / "log").open("ab") as log:
             return subprocess.Popen(
-                [str(part) for part in command],
+                words if self.account is None else self.account.command(words),
                 cwd=self.folder,
                 env=self._environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,  # Ctrl-C in the terminal must not end it behind our back
-                **(self.account.spawn_options() if self.account else {}),
             )
 
     def _wait_until_ready(self, process: subprocess.Popen[bytes]) -> None:

@@ -103,6 +103,7 @@ class MailReceiver:
         for handler in handlers:
             handler.cancel()
         await asyncio.gather(*handlers, return_exceptions=True)
+        await asyncio.sleep(0)  # the loop drops a connection one round after it was aborted
         self._server = None
 
     def _session(self) -> SMTP:

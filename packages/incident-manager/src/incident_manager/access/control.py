@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 AuthMode = Literal["auto", "tokens", "none"]
 
 _SOON = 1.0
+_MEANWHILE = granted([Role.INGEST, Role.READ])
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,16 @@ class AccessControl:
         return self._had_tokens or not self.directory.was_read
 
     @property
+    def cannot_tell(self) -> bool:
+        """Whether the database, which has not been read since the start, says if this machine is asked for tokens.
+
+        Until then its alerts are taken, for they would be lost, and it sees how things stand; all else waits for the
+        database anyway.
+        """
+        unknown = self._mode == "auto" and not self._had_tokens
+        return unknown and not self.directory.knows_any and not self.directory.was_read and is_loopback(self._host)
+
+    @property
     def is_open_to_this_machine(self) -> bool:
         """Whether nobody is asked only because nobody but programs of this machine is expected."""
         return self._mode == "auto" and not self.asks
@@ -105,6 +116,9 @@ class AccessControl:
             RateLimitedError: The same, too often from this address.
         """
         if token is None:
+            if self.cannot_tell:
+                withheld = EVERYTHING - _MEANWHILE
+                return Caller(token_id=None, name=ANONYMOUS, roles=_MEANWHILE, address=address, withheld=withheld)
             if self.asks:
                 self._count_failure(address)
                 raise UnauthenticatedError("a token is needed", given=False)

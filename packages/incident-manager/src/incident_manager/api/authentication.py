@@ -94,9 +94,9 @@ class Authentication:
         headers, address = Headers(scope=scope), address_of_client(scope)
         token = token_in(headers)
         roles = self._strangers.get(scope["path"])
-        if roles is not None and token is None and access.asks:
+        if roles is not None and token is None and access.asks and not access.cannot_tell:
             return Caller(token_id=None, name=ANONYMOUS, roles=roles, address=address)
-        if access.is_open_to_this_machine and token is None:
+        if (access.is_open_to_this_machine or access.cannot_tell) and token is None:
             _require_own_host(headers)
         return access.identify(token, address)
 
@@ -169,7 +169,7 @@ def demand(request: Request, role: Role) -> None:
     """
     access: AccessControl = request.app.state.services.access
     caller: Caller = request.state.caller
-    if caller.token_id is None and access.asks:
+    if caller.token_id is None and access.asks and not access.cannot_tell:
         caller = access.identify(None, address_of_client(request.scope))
     access.require(caller, role)
 
@@ -185,7 +185,8 @@ def caller_with_token(request: Request, token: str, role: Role) -> Caller:
         RateLimitedError: Too often, one or the other.
     """
     access: AccessControl = request.app.state.services.access
-    caller = access.identify(token if access.asks else None, address_of_client(request.scope))
+    is_asked = access.asks and not access.cannot_tell
+    caller = access.identify(token if is_asked else None, address_of_client(request.scope))
     access.require(caller, role)
     return caller
 

@@ -125,6 +125,7 @@ class _Session:
         self.server = server
         self._client: SMTP | None = None
         self._socket: socket.socket | None = None
+        self._plain: asyncio.BaseTransport | None = None
         self.doing = _CONNECTING
         self.about_the_message = False
         self.all_sent = False
@@ -163,6 +164,7 @@ class _Session:
             tls_context=server.tls,
         )
         await client.connect()
+        self._plain = client.transport
         if server.starttls:
             self.doing = "STARTTLS"
             await client.starttls()
@@ -188,6 +190,8 @@ class _Session:
     def close(self) -> None:
         if self._client is not None:
             self._client.close()
+        if self._plain is not None:  # a STARTTLS that failed leaves it behind
+            self._plain.close()
         if self._socket is not None:
             self._socket.close()
 
