@@ -50,7 +50,7 @@ def assert_counted_once(traffic: Traffic, service: IncidentManager) -> None:
     titles = Counter(incident["title"] for incident in kept)
     assert {title: (counts[title], titles[title]) for title in traffic.accepted if counts[title] != 1} == {}
     assert {title for title in traffic.accepted if titles[title] != 1} == set()
-    assert not traffic.other_answers
+    assert not traffic.other_answers, service.log
 
 
 @pytest.mark.parametrize("hurt", ["kill", "freeze", "stop"])

@@ -139,9 +139,12 @@ class PostgresBackend:
         code = _code(error)
         if code is not None:
             return code[:2] in _UNUSABLE_CLASSES or code in _UNUSABLE
-        # The driver's own. A ValueError among them is about a parameter of ours, of a statement or of the URL.
-        by_us = isinstance(error.orig.__cause__ if error.orig else None, ValueError)
-        return not by_us and isinstance(error, exc.OperationalError | exc.InterfaceError)
+        # The driver's own. A ValueError among them is about a parameter of ours, of a statement or of the URL. One
+        # about its own state is met by who uses a connection in the moment in which the server ends it.
+        cause = error.orig.__cause__ if error.orig else None
+        if isinstance(cause, asyncpg.InternalClientError):
+            return True
+        return not isinstance(cause, ValueError) and isinstance(error, exc.OperationalError | exc.InterfaceError)
 
     def is_conflict(self, error: BaseException) -> bool:
         """Tell whether the server chose the transaction to end a deadlock, or could not put it into an order."""
