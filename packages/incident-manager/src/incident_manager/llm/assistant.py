@@ -10,10 +10,10 @@ import json
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, Field, StringConstraints
+from pydantic import BaseModel, Field, StringConstraints
 
 from incident_manager.domain.incident import Incident
-from incident_manager.domain.severity import Severity
+from incident_manager.ingest.fields import SeverityWord
 from incident_manager.llm.edge_agent import EdgeAgent, Message
 from incident_manager.llm.sentinel import SeverityPrediction
 
@@ -44,12 +44,8 @@ class Summary:
     next_steps: tuple[str, ...]
 
 
-def _severity(value: Any) -> Any:
-    return Severity.parse(value) if isinstance(value, str) else value
-
-
 class _Rating(BaseModel):
-    severity: Annotated[Severity, BeforeValidator(_severity)]
+    severity: SeverityWord
     confidence: Annotated[float, Field(ge=0, le=1)]
     reasoning: Paragraph
 

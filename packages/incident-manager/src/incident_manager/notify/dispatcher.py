@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import socket
-import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -15,6 +12,7 @@ from incident_manager.notify.lane import Lane
 from incident_manager.notify.notifier import Notifier
 from incident_manager.notify.outbox import Outbox
 from incident_manager.notify.pacing import DispatchPolicy, Pause, pause
+from incident_manager.store.leases import new_worker
 from recloser import BreakerReset, CircuitBreaker, Clock, ControlChanged, Event, StateChanged
 
 logger = logging.getLogger(__name__)
@@ -59,14 +57,13 @@ class Dispatcher:
     ) -> None:
         self._outbox = outbox
         self._destinations = dict(destinations)
-        process = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
         self._lanes = {
             name: Lane(
                 name,
                 destination.notifier,
                 destination.breaker,
                 outbox,
-                worker=f"{process}/{name}",
+                worker=new_worker(name),
                 clock=clock,
                 policy=policy or DispatchPolicy(),
                 interval=destination.interval,

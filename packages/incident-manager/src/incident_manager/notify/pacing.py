@@ -14,8 +14,8 @@ Pause: TypeAlias = Callable[[asyncio.Event, float], Awaitable[None]]
 """`await pause(event, seconds)`: until the event is set or the time is over. Tests pass one of their own."""
 
 
-async def pause(event: asyncio.Event, seconds: float) -> None:
-    """Wait until the event is set, at most `seconds`."""
+async def pause(event: asyncio.Event, seconds: float | None) -> None:
+    """Wait until the event is set, at most `seconds`; None waits for as long as it takes."""
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await event.wait()

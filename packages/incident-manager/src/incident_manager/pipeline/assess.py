@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import socket
-import uuid
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -25,6 +22,7 @@ from incident_manager.pipeline.router import Router
 from incident_manager.store import assessments
 from incident_manager.store.assessments import AssessmentQueue, Settled
 from incident_manager.store.database import Store
+from incident_manager.store.leases import new_worker
 from incident_manager.store.repository import UnitOfWork
 from recloser import BreakerReset, CircuitOpenError, Clock, ControlChanged, Event, State, StateChanged
 
@@ -86,7 +84,7 @@ class AssessmentWorker:
         self._on_enqueued = on_enqueued
         self._policy = policy or AssessmentPolicy()
         self._pause = pause
-        self._worker = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}/assess"
+        self._worker = new_worker("assess")
         self._wake = asyncio.Event()
         self._stopping = asyncio.Event()
         self._recovered: set[Job] = set()

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import UTC, datetime
 
 from incident_manager.domain.delivery import NotificationEvent
 from incident_manager.domain.errors import StoreUnavailableError
 from incident_manager.domain.lifecycle import expire
+from incident_manager.notify.pacing import pause
 from incident_manager.pipeline.correlate import News
 from incident_manager.pipeline.persist import enqueue
 from incident_manager.pipeline.plan import NO_ASSESSMENT, AssessmentPlan
@@ -81,9 +81,7 @@ class Expiry:
                 await self.step()
             except Exception:  # a fault of ours must not end this for good
                 logger.exception("expired incidents could not be resolved")
-            with suppress(TimeoutError):
-                async with asyncio.timeout(INTERVAL):
-                    await self._stopping.wait()
+            await pause(self._stopping, INTERVAL)
 
     async def step(self) -> int:
         """Look once.

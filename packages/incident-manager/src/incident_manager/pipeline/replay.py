@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Sequence
 
 from incident_manager.domain.alert import Alert
 from incident_manager.domain.errors import DuplicateOpenIncidentError, StoreUnavailableError
+from incident_manager.notify.pacing import pause
 from incident_manager.pipeline.process import AlertPipeline
 from incident_manager.store.journal import Entry, Journal
 
@@ -70,19 +70,19 @@ class Replay:
     async def _run(self) -> None:
         while not self._stopping.is_set():
             self._wake.clear()
-            pause = None
+            seconds = None
             try:
                 await self._drain()
             except StoreUnavailableError as error:
-                pause = min(error.retry_after, _LONGEST_PAUSE)
+                seconds = min(error.retry_after, _LONGEST_PAUSE)
             except DuplicateOpenIncidentError:
-                pause = 0.0
+                seconds = 0.0
             except Exception:  # a fault of ours must not end it for good
                 logger.exception("the journal could not be replayed")
-                pause = _LONGEST_PAUSE
+                seconds = _LONGEST_PAUSE
             finally:
                 self._open.set()
-            await _wait(self._stopping if pause is not None else self._wake, pause)
+            await pause(self._stopping if seconds is not None else self._wake, seconds)
 
     async def _drain(self) -> None:
         before = self._journal.state.waiting
@@ -116,9 +116,3 @@ class Replay:
 
 def _alerts(entries: Sequence[Entry]) -> list[Alert]:
     return [entry.alert() for entry in entries]
-
-
-async def _wait(event: asyncio.Event, seconds: float | None) -> None:
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            await event.wait()

@@ -23,7 +23,7 @@ async def silenced(
     What is to be sent later, such as a step of the escalation, is held if it falls into a silence that is still to
     come.
     """
-    known = await silences.current(unit, at)
+    known = await silences.current(unit, at) if deliveries else ()
     if not known:
         return list(deliveries)
     latest = {item.incident.id: item.incident for item in news}
