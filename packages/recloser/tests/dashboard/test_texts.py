@@ -132,13 +132,17 @@ def test_past_is_bounded_in_time(breaker: CircuitBreaker, clock: FakeClock) -> N
     assert samples.bars == ()
 
 
-def test_another_breaker_of_the_same_name_starts_anew(breaker: CircuitBreaker, clock: FakeClock) -> None:
-    samples = Samples()
-    for _ in range(5):
-        breaker.call(abs, 1)
-    take(samples, breaker, clock)
-    take(samples, CircuitBreaker("payments", clock=clock), clock)
-    assert samples.bars == ()
+def test_another_breaker_of_the_same_name_starts_anew(clock: FakeClock) -> None:
+    registry = Registry(clock=clock)
+    sampler = Sampler(registry, History(10), clock.monotonic)
+    for expected in (1, 0):
+        registry.get_or_create("payments")
+        sampler.read()
+        if expected:
+            registry["payments"].call(abs, 1)
+        [row] = sampler.read().rows
+        assert len(row.bars) == expected
+        registry.remove("payments")
 
 
 def test_latency_is_that_of_the_last_minutes_once_these_are_known(breaker: CircuitBreaker, clock: FakeClock) -> None:
