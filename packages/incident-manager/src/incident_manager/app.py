@@ -57,6 +57,7 @@ from incident_manager.store.opening import Opening
 from incident_manager.store.postgres import Connections
 from incident_manager.store.sweep import IdempotencySweep, RetentionSweep
 from incident_manager.stream.hub import StreamHub
+from incident_manager.web.application import WebPages
 from recloser import Clock, ControlChanged, Registry, StateChanged, SystemClock
 from recloser.telemetry.prometheus import BreakerCollector
 
@@ -123,7 +124,8 @@ def create_app(settings: Settings, *, clock: Clock | None = None) -> FastAPI:
     install_openapi(app)
     # The last one added sees a request first.
     app.add_middleware(BodyLimit, max_bytes=MAX_BODY_BYTES, timeout=BODY_TIMEOUT)
-    app.add_middleware(Authentication, strangers=strangers)
+    app.add_middleware(Authentication, strangers=strangers, browsers=("/v1/stream",))
+    app.add_middleware(WebPages)
     app.add_middleware(OwnOriginOnly)
     app.add_middleware(RequestId)
     return app
