@@ -12,7 +12,13 @@ import pytest
 
 from testing.source import RECLOSER, ROOT, SERVICE, Import, imports_below, imports_of
 
-OPEN_TO_USERS = ("recloser.presets", "recloser.testing", "recloser.telemetry", "recloser.integrations")
+OPEN_TO_USERS = (
+    "recloser.presets",
+    "recloser.testing",
+    "recloser.telemetry",
+    "recloser.integrations",
+    "recloser.dashboard",
+)
 """Besides `recloser` itself: the modules a user of the library may import from, with all below them."""
 
 

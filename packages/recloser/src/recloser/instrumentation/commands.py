@@ -15,17 +15,11 @@ from recloser.instrumentation.admin.folder import Socket, default_folder
 from recloser.instrumentation.options import Options
 from recloser.instrumentation.report import as_text
 from recloser.instrumentation.run import RunError, run
+from recloser.operations import OPERATIONS
 
 OK, REFUSED, USAGE = 0, 1, 2
 
 _PATTERN = "a name, or a pattern such as 'http:*'"
-_OPERATIONS = {
-    "open": "reject every call",
-    "close": "let every call through, and let nothing open the circuit",
-    "observe": "shadow mode: decide and record, reject nothing",
-    "automatic": "give control back to the breaker",
-    "reset": "automatic, closed, with an empty window",
-}
 
 
 def add_run(commands: Any) -> None:
@@ -56,8 +50,8 @@ def add_admin(commands: Any) -> None:
     _add(commands, "show", "all about one breaker, as JSON", _show).add_argument("name", metavar="NAME")
     _add(commands, "metrics", "the Prometheus metrics of one process", _metrics)
     _add(commands, "report", "what the breakers have seen so far", _report)
-    for name, meaning in _OPERATIONS.items():
-        parser = _add(commands, name, meaning, _operate)
+    for name, operation in OPERATIONS.items():
+        parser = _add(commands, name, operation.meaning, _operate)
         parser.add_argument("name", metavar="PATTERN", help=_PATTERN)
         parser.add_argument("--reason", required=True, metavar="TEXT", help="for the next person on call")
         parser.set_defaults(operation=name)

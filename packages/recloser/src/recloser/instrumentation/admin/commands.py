@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-from recloser.breaker import CircuitBreaker
 from recloser.errors import RecloserError
-from recloser.instrumentation.report import Counts, Recorder, program
-from recloser.registry import Registry, Selection
+from recloser.instrumentation.report import Recorder, program
+from recloser.operations import OPERATIONS, Operation
+from recloser.registry import Registry
+from recloser.summaries import summary
 
 
 class Commands:
@@ -28,11 +30,7 @@ class Commands:
             "show": self._show,
             "metrics": self._metrics,
             "report": lambda request: self._recorder.report(),
-            "open": lambda request: self._operate(request, Selection.force_open),
-            "close": lambda request: self._operate(request, Selection.force_closed),
-            "observe": lambda request: self._operate(request, Selection.observe_only),
-            "automatic": lambda request: self._operate(request, Selection.automatic),
-            "reset": lambda request: self._operate(request, self._reset),
+            **{name: partial(self._operate, OPERATIONS[name]) for name in OPERATIONS},
         }
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -47,19 +45,20 @@ class Commands:
         return {"ok": True, "pid": os.getpid(), "program": program(), "result": result}
 
     def _list(self, request: dict[str, Any]) -> list[dict[str, Any]]:
-        return [_line(breaker) for breaker in self._registry.select(str(request.get("name") or "*"))]
+        return [summary(breaker.stats()) for breaker in self._registry.select(str(request.get("name") or "*"))]
 
     def _show(self, request: dict[str, Any]) -> dict[str, Any]:
         return self._registry[str(request.get("name"))].stats().to_dict()
 
-    def _operate(self, request: dict[str, Any], action: Callable[[Selection, str], list[str]]) -> list[str]:
-        return action(self._registry.select(str(request.get("name"))), str(request.get("reason") or ""))
-
-    def _reset(self, breakers: Selection, reason: str) -> list[str]:
-        reached = breakers.reset(reason)
-        if self._recorder.observe_only:
-            breakers.observe_only(reason)  # a reset ends what the breaker has seen, not the shadow mode of the program
-        return reached
+    def _operate(self, operation: Operation, request: dict[str, Any]) -> list[str]:
+        reason = str(request.get("reason") or "")
+        reached = self._registry.select(str(request.get("name")))
+        for breaker in reached:
+            operation.apply(breaker, reason)
+            if operation.name == "reset" and self._recorder.observe_only:
+                # A reset ends what the breaker has seen, not the shadow mode of the program.
+                breaker.observe_only(reason)
+        return [breaker.name for breaker in reached]
 
     def _metrics(self, request: dict[str, Any]) -> str:
         from prometheus_client import CollectorRegistry, generate_latest
@@ -69,16 +68,3 @@ class Commands:
         collected = CollectorRegistry()
         BreakerCollector(self._registry, register=collected)
         return generate_latest(collected).decode()
-
-
-def _line(breaker: CircuitBreaker) -> dict[str, Any]:
-    stats = breaker.stats()
-    return {
-        "name": stats.name,
-        "state": str(stats.state),
-        "control": str(stats.control),
-        "control_reason": stats.control_reason,
-        "retry_after": stats.retry_after,
-        "last_failure": stats.last_failure,
-        **vars(Counts.of(stats)),
-    }
