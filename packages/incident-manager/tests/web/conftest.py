@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -46,6 +47,14 @@ class Visitor:
         return self.send("/login", "/login", token=token)
 
 
+def pages_from(visitor: Visitor, path: str) -> list[str]:
+    """The text of a page, and of those that follow it."""
+    found = [visitor.get(path).text]
+    while later := re.search(r'rel="next" href="([^"]+)"', found[-1]):
+        found.append(visitor.get(html.unescape(later[1])).text)
+    return found
+
+
 def form_to(page: str, action: str) -> dict[str, str]:
     """The hidden fields of the form that leads to an address."""
     found = re.search(rf'<form method="post" action="{re.escape(action)}".*?</form>', page, re.DOTALL)
@@ -53,9 +62,9 @@ def form_to(page: str, action: str) -> dict[str, str]:
     return dict(re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)"', found[0]))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveApp]:
-    """A service that asks for tokens; shared by the tests of one module."""
+    """A service that asks for tokens; shared by the session."""
     made = settings(tmp_path_factory.mktemp("data"), destinations={"ops": NOBODY})
     with LiveApp(create_app(made)) as live:
         yield live

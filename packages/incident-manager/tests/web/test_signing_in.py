@@ -14,7 +14,7 @@ from incident_manager.settings import Settings
 from .conftest import TOKENS, Visitor, settings
 
 
-@pytest.mark.parametrize("path", ["/", "/incidents/inc_0", "/deliveries", "/silences", "/breakers"])
+@pytest.mark.parametrize("path", ["/", "/incidents/inc_0", "/deliveries", "/silences", "/breakers/"])
 def test_stranger_is_led_to_sign_in_and_back(stranger: Visitor, path: str) -> None:
     answer = stranger.get(f"{path}?text=disk")
     assert answer.status_code == 303

@@ -19,6 +19,7 @@ from incident_manager.api.errors import as_api_error
 from incident_manager.api.limits import BodyLimit
 from incident_manager.domain.errors import IncidentManagerError, StoreUnavailableError
 from incident_manager.web import changes, deliveries, incidents, signing_in, silences
+from incident_manager.web.breakers import show_breakers
 from incident_manager.web.headers import PageHeaders
 from incident_manager.web.rendering import STATIC
 from incident_manager.web.visit import SignInNeededError, Visit, sign_in_address, visit_of
@@ -83,6 +84,7 @@ def _routes() -> Sequence[BaseRoute]:
         _page("/login", signing_in.show, role=None),
         _form("/login", signing_in.sign_in, role=None),
         _form("/logout", signing_in.sign_out, role=None),
+        Mount("/breakers", show_breakers),
         Mount("/static", StaticFiles(directory=STATIC)),
     )
 

@@ -39,7 +39,7 @@ def troubles(services: Services, backlog: Sequence[BacklogView], *, database_awa
     stats = services.registry.stats()
     found: list[Trouble] = []
     if database_away or is_troubled(stats[DATABASE]):
-        found.append(Trouble("The database cannot be used. Alerts are still accepted, into the journal.", "/breakers"))
+        found.append(Trouble("The database cannot be used. Alerts are still accepted, into the journal.", "/breakers/"))
     found += _of_journal(services)
     found += _of_circuits(each for name, each in stats.items() if name != DATABASE)
     found += _of_deliveries(services, backlog, services.now())
@@ -57,12 +57,12 @@ def _of_circuits(circuits: Iterable[Stats]) -> Iterable[Trouble]:
     for each in troubled:
         if each.control is not Control.AUTOMATIC:
             why = f": {each.control_reason}" if each.control_reason else ""
-            yield Trouble(f"The circuit {each.name} is {_words(each.control)} by an operator{why}.", "/breakers")
+            yield Trouble(f"The circuit {each.name} is {_words(each.control)} by an operator{why}.", "/breakers/")
     for state in (State.OPEN, State.HALF_OPEN):
         names = [each.name for each in troubled if each.control is Control.AUTOMATIC and each.state is state]
         if names:
             are = "circuit is" if len(names) == 1 else "circuits are"
-            yield Trouble(f"{len(names)} {are} {_words(state)}: {', '.join(names)}.", "/breakers")
+            yield Trouble(f"{len(names)} {are} {_words(state)}: {', '.join(names)}.", "/breakers/")
 
 
 def _of_journal(services: Services) -> list[Trouble]:
