@@ -57,6 +57,8 @@ from incident_manager.store.opening import Opening
 from incident_manager.store.postgres import Connections
 from incident_manager.store.sweep import IdempotencySweep, RetentionSweep
 from incident_manager.stream.hub import StreamHub
+from incident_manager.web.application import WebPages
+from incident_manager.web.breakers import breakers_dashboard
 from recloser import Clock, ControlChanged, Registry, StateChanged, SystemClock
 from recloser.telemetry.prometheus import BreakerCollector
 
@@ -123,7 +125,8 @@ def create_app(settings: Settings, *, clock: Clock | None = None) -> FastAPI:
     install_openapi(app)
     # The last one added sees a request first.
     app.add_middleware(BodyLimit, max_bytes=MAX_BODY_BYTES, timeout=BODY_TIMEOUT)
-    app.add_middleware(Authentication, strangers=strangers)
+    app.add_middleware(Authentication, strangers=strangers, browsers=("/v1/stream",))
+    app.add_middleware(WebPages)
     app.add_middleware(OwnOriginOnly)
     app.add_middleware(RequestId)
     return app
@@ -139,6 +142,8 @@ async def _running(settings: Settings, clock: Clock) -> AsyncIterator[Services]:
         await _started(stack, access.directory)
         access.check_exposure()
         audit_trail = await _started(stack, AuditTrail(store))
+        dashboard = breakers_dashboard(registry, audit_trail)
+        stack.callback(dashboard.close)
         hub = await _started(stack, StreamHub(store, registry, clock, max_clients=settings.access.max_streams))
         await _started(stack, IdempotencySweep(store, clock))
         keep = settings.retention
@@ -174,6 +179,7 @@ async def _running(settings: Settings, clock: Clock) -> AsyncIterator[Services]:
             access=access,
             audit=audit_trail,
             stream=hub,
+            dashboard=dashboard,
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from incident_manager.access.roles import Role
+from incident_manager.access.sessions import Session
 
 ANONYMOUS = "api"
 """Name of a caller without a token."""
@@ -20,6 +21,7 @@ class Caller:
         roles: All that is granted, included ones too.
         address: The client's IP address, or `unknown`.
         withheld: Roles the token has that nobody can confirm now, because the database is away.
+        session: The browser's session, if it is one that showed its token before.
     """
 
     token_id: str | None
@@ -27,6 +29,7 @@ class Caller:
     roles: frozenset[Role]
     address: str
     withheld: frozenset[Role] = frozenset()
+    session: Session | None = None
 
     @property
     def key(self) -> str:

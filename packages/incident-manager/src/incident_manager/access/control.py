@@ -11,6 +11,7 @@ from incident_manager.access.caller import ANONYMOUS, Caller
 from incident_manager.access.directory import TokenDirectory
 from incident_manager.access.rates import Rate, RateLimiter
 from incident_manager.access.roles import EVERYTHING, Role, granted
+from incident_manager.access.sessions import Sessions
 from incident_manager.domain.errors import (
     ForbiddenError,
     RateLimitedError,
@@ -42,6 +43,7 @@ class AccessControl:
 
     Args:
         directory: The tokens.
+        sessions: The browsers that have shown one.
         clock: Time.
         mode: `tokens` asks everybody; `none` asks nobody; `auto` asks everybody as soon as there is a token, and
             without one lets the programs of this machine do everything.
@@ -49,8 +51,18 @@ class AccessControl:
         rates: The limits. Without a token there are none: whoever may do everything needs no limit.
     """
 
-    def __init__(self, directory: TokenDirectory, clock: Clock, *, mode: AuthMode, host: str, rates: Rates) -> None:
+    def __init__(
+        self,
+        directory: TokenDirectory,
+        sessions: Sessions,
+        clock: Clock,
+        *,
+        mode: AuthMode,
+        host: str,
+        rates: Rates,
+    ) -> None:
         self.directory = directory
+        self.sessions = sessions
         self._clock = clock
         self._mode = mode
         self._host = host
@@ -131,6 +143,22 @@ class AccessControl:
         withheld = granted(known.roles) - roles
         return Caller(token_id=known.id, name=known.name, roles=roles, address=address, withheld=withheld)
 
+    def resume(self, session: str, address: str) -> Caller:
+        """Return who asks with the session that a browser keeps.
+
+        Args:
+            session: What was shown.
+            address: The client's IP address.
+
+        Raises:
+            UnauthenticatedError: It is none of ours, or is over. Nobody can guess one, so that it does not count.
+        """
+        found, known, roles = self.sessions.resume(session)
+        withheld = granted(known.roles) - roles
+        return Caller(
+            token_id=known.id, name=known.name, roles=roles, address=address, withheld=withheld, session=found
+        )
+
     def require(self, caller: Caller, role: Role) -> None:
         """Let a caller do what needs a role, and count it.
 
@@ -150,9 +178,13 @@ class AccessControl:
             if wait:
                 raise RateLimitedError(f"{caller.name!r} asks too often", wait)
 
-    def is_still_good(self, token_id: str | None) -> bool:
-        """Tell whether a caller who was let in would be let in again; None is a caller without a token."""
-        return not self.asks if token_id is None else self.directory.is_good(token_id)
+    def is_still_good(self, caller: Caller) -> bool:
+        """Tell whether a caller who was let in would be let in again."""
+        if caller.token_id is None:
+            return not self.asks
+        if caller.session is not None and self.sessions.is_over(caller.session):
+            return False
+        return self.directory.is_good(caller.token_id)
 
     def _count_failure(self, address: str) -> None:
         wait = self._failures.take(network_of(address), self._clock.monotonic())

@@ -101,23 +101,44 @@ class TokenDirectory:
         token = self._fixed.get(digest) or self._kept.get(digest)
         if token is None or not hmac.compare_digest(token.digest, digest):
             raise UnauthenticatedError("the token is not known", given=True)
+        return token, self._granted_now(token)
+
+    def recognise(self, token_id: str) -> tuple[Token, frozenset[Role]]:
+        """Find the token with an id, which its holder has shown before.
+
+        Returns:
+            The token, and the roles it grants now.
+
+        Raises:
+            UnauthenticatedError: There is none, or it opens nothing any more.
+        """
+        token = self._with_id(token_id)
+        if token is None:
+            raise UnauthenticatedError("the token is not known any more", given=True)
+        return token, self._granted_now(token)
+
+    def _granted_now(self, token: Token) -> frozenset[Role]:
         now = self._now()
         problem = token.problem(now)
         if problem is not None:
             raise UnauthenticatedError(problem, given=True)
-        if digest in self._fixed:
-            return token, granted(token.roles)
-        self._used[token.id] = now
         roles = granted(token.roles)
-        return token, (roles & _INGEST_ONLY if self._is_stale() else roles)
+        if token.digest in self._fixed:
+            return roles
+        self._used[token.id] = now
+        return roles & _INGEST_ONLY if self._is_stale() else roles
 
     def _is_stale(self) -> bool:
         return self._read_at is None or self._clock.monotonic() - self._read_at > self._stale_after
 
     def is_good(self, token_id: str) -> bool:
         """Tell whether a token that was good still is."""
+        token = self._with_id(token_id)
+        return token is not None and token.problem(self._now()) is None
+
+    def _with_id(self, token_id: str) -> Token | None:
         tokens = (token for known in (self._fixed, self._kept) for token in known.values())
-        return any(token.id == token_id and token.problem(self._now()) is None for token in tokens)
+        return next((token for token in tokens if token.id == token_id), None)
 
     async def _work(self) -> None:
         while True:

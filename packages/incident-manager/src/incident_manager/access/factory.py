@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from incident_manager.access.control import AccessControl, Rates
 from incident_manager.access.directory import TokenDirectory
 from incident_manager.access.rates import Rate
+from incident_manager.access.sessions import Sessions, session_key
 from incident_manager.settings import RateSettings, Settings
 from incident_manager.store.database import Store
 from recloser import Clock
@@ -19,7 +20,10 @@ def build_access(settings: Settings, store: Store, clock: Clock) -> AccessContro
     access = settings.access
     directory = TokenDirectory(store, clock, fixed, refresh=access.refresh, stale_after=access.stale_after)
     rates = Rates(ingest=_rate(access.ingest_rate), other=_rate(access.rate), failures=_rate(access.failure_rate))
-    return AccessControl(directory, clock, mode=settings.auth, host=settings.host, rates=rates)
+    given = access.session_key
+    key = session_key(settings.data_dir / "session.key") if given is None else given.get_secret_value().encode()
+    sessions = Sessions(directory, clock, key=key, life=access.session_life)
+    return AccessControl(directory, sessions, clock, mode=settings.auth, host=settings.host, rates=rates)
 
 
 def _rate(settings: RateSettings) -> Rate:

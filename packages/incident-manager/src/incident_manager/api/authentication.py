@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from fastapi import Depends, Request, params
 from starlette.datastructures import Headers
+from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from incident_manager.access.caller import ANONYMOUS, Caller
@@ -20,6 +22,8 @@ from incident_manager.api.errors import ApiError, as_api_error, error_response
 from incident_manager.domain.errors import IncidentManagerError, UnauthenticatedError
 
 BEARER, BASIC = "bearer", "basic"
+SESSION = "incident_manager_session"
+"""The cookie of a browser that is signed in."""
 SECURITY_SCHEMES = {
     BEARER: {
         "type": "http",
@@ -70,11 +74,15 @@ class Authentication:
     Args:
         app: The application.
         strangers: The paths that serve callers without a token, each with the roles they have there.
+        browsers: The paths that serve browsers that are signed in, which cannot send a token.
     """
 
-    def __init__(self, app: ASGIApp, strangers: Mapping[str, frozenset[Role]]) -> None:
+    def __init__(
+        self, app: ASGIApp, strangers: Mapping[str, frozenset[Role]], browsers: Collection[str] = frozenset()
+    ) -> None:
         self._app = app
         self._strangers = strangers
+        self._browsers = browsers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -93,11 +101,16 @@ class Authentication:
         access: AccessControl = scope["app"].state.services.access
         headers, address = Headers(scope=scope), address_of_client(scope)
         token = token_in(headers)
+        if token is None and scope["path"] in self._browsers:
+            session = session_in(scope)
+            if session is not None:
+                with contextlib.suppress(UnauthenticatedError):  # as if nothing had been shown
+                    return access.resume(session, address)
         roles = self._strangers.get(scope["path"])
         if roles is not None and token is None and access.asks and not access.cannot_tell:
             return Caller(token_id=None, name=ANONYMOUS, roles=roles, address=address)
         if (access.is_open_to_this_machine or access.cannot_tell) and token is None:
-            _require_own_host(headers)
+            require_own_host(headers)
         return access.identify(token, address)
 
 
@@ -132,8 +145,26 @@ def address_of_client(scope: Scope) -> str:
     return str(client[0]) if client else "unknown"
 
 
-def _require_own_host(headers: Headers) -> None:
-    """Refuse names that anybody may make lead to this machine (DNS rebinding), where nobody is asked for a token."""
+def session_in(scope: Scope) -> str | None:
+    """Return the session that a browser keeps as a cookie, whatever it is worth."""
+    return HTTPConnection(scope).cookies.get(cookie_name(scope, SESSION)) or None
+
+
+def cookie_name(scope: Scope, name: str) -> str:
+    """Return the name under which a browser keeps a cookie of ours.
+
+    Over https it says that no other host of the domain can have set the cookie
+    (https://www.rfc-editor.org/rfc/rfc6265bis, section "The __Host- Prefix").
+    """
+    return f"__Host-{name}" if scope["scheme"] == "https" else name
+
+
+def require_own_host(headers: Headers) -> None:
+    """Refuse names that anybody may make lead to this machine (DNS rebinding), where nobody is asked for a token.
+
+    Raises:
+        ApiError: 403: the request names another host.
+    """
     try:
         host = urlsplit(f"//{headers.get('host', 'localhost')}").hostname or ""
     except ValueError:

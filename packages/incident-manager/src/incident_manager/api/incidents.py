@@ -61,13 +61,14 @@ def _storable(text: str) -> str:
 Term = Annotated[str, StringConstraints(max_length=500), AfterValidator(_storable)]
 
 
-def _possible(incident_id: str) -> str:
+def possible_id(incident_id: str) -> str:
+    """Return an id that an incident may have. Raises IncidentNotFoundError for any other text."""
     if not _ID.fullmatch(incident_id):
         raise IncidentNotFoundError(incident_id)  # no incident ever had it, so that nobody need look
     return incident_id
 
 
-IncidentId = Annotated[str, AfterValidator(_possible), Path(examples=["inc_0198c0de7a7b7c0f8e9d0a1b2c3d4e5f"])]
+IncidentId = Annotated[str, AfterValidator(possible_id), Path(examples=["inc_0198c0de7a7b7c0f8e9d0a1b2c3d4e5f"])]
 
 
 async def incident_filter(
@@ -121,7 +122,8 @@ def _shown(incident: Incident) -> IncidentOut:
     return IncidentOut.model_validate(incident)
 
 
-def _assessment(items: Sequence[Assessment]) -> AssessmentOut:
+def assessment_of(items: Sequence[Assessment]) -> AssessmentOut:
+    """Return what was found out about an incident, as people are shown it."""
     findings = [item.finding for item in items if item.finding is not None]
     return AssessmentOut(**outline(findings), pending=[item.job for item in items if item.is_pending])
 
@@ -145,7 +147,7 @@ async def list_incidents(
     cursor: Annotated[str | None, Query(description="`next_cursor` of the page before, with the same query.")] = None,
 ) -> IncidentPage:
     """Incidents, page by page. A cursor goes on with the query that gave it, and with no other."""
-    question = {**_plain(where), "order": order, "limit": limit, "cursor": cursor}
+    question = {**question_of(where), "order": order, "limit": limit, "cursor": cursor}
 
     async def load() -> IncidentPage:
         page = await services.store.read(lambda unit: unit.list(where, limit=limit, cursor=cursor, order=order))
@@ -156,7 +158,7 @@ async def list_incidents(
     return read.answer
 
 
-def _plain(where: IncidentFilter) -> dict[str, Any]:
+def question_of(where: IncidentFilter) -> dict[str, Any]:
     """The filter as JSON, the same for the same incidents."""
     values = {
         name: sorted(value) if isinstance(value, list | tuple | set | frozenset) else value
@@ -210,7 +212,7 @@ async def get_incident(
     async def read(unit: UnitOfWork) -> IncidentDetail:
         return IncidentDetail(
             **dict(_shown(await unit.get(incident_id))),
-            assessment=_assessment(await assessments.of_incident(unit, incident_id)),
+            assessment=assessment_of(await assessments.of_incident(unit, incident_id)),
             timeline=[TimelineOut.model_validate(entry) for entry in await unit.timeline(incident_id)],
             notifications=[NotificationOut.model_validate(entry) for entry in await unit.deliveries(incident_id)],
         )

@@ -21,6 +21,7 @@ from incident_manager.store.database import Store
 from incident_manager.store.journal import Journal
 from incident_manager.stream.hub import StreamHub
 from recloser import Clock, Registry
+from recloser.dashboard import Dashboard
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class Services:
     access: AccessControl
     audit: AuditTrail
     stream: StreamHub
+    dashboard: Dashboard
 
     def now(self) -> datetime:
         """The time, in UTC."""

@@ -28,13 +28,14 @@ READ = [requires(Role.READ)]
 RESPOND = [requires(Role.RESPOND)]
 
 
-def _possible(silence_id: str) -> str:
+def possible_id(silence_id: str) -> str:
+    """Return an id that a silence may have. Raises SilenceNotFoundError for any other text."""
     if not _ID.fullmatch(silence_id):
         raise SilenceNotFoundError(silence_id)  # no silence ever had it, so that nobody need look
     return silence_id
 
 
-SilenceId = Annotated[str, AfterValidator(_possible), Path(examples=["sil_0198c0de7a7b7c0f8e9d0a1b2c3d4e5f"])]
+SilenceId = Annotated[str, AfterValidator(possible_id), Path(examples=["sil_0198c0de7a7b7c0f8e9d0a1b2c3d4e5f"])]
 
 
 @router.get("", responses=errors(422, 503), dependencies=READ)

@@ -12,6 +12,7 @@ from fastapi.responses import StreamingResponse
 from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 from starlette.types import Message, Send
 
+from incident_manager.access.caller import Caller
 from incident_manager.access.roles import Role
 from incident_manager.api.authentication import CurrentCaller, requires
 from incident_manager.api.errors import ApiError
@@ -135,12 +136,12 @@ async def follow(
     answering process are when the client comes in, and `circuit_breaker` which one has changed since; neither is
     repeated. A comment is sent after 15 seconds of silence. A client that does not keep up is cut off.
     """
-    events = _events(services, client, last_id, caller.token_id)
+    events = _events(services, client, last_id, caller)
     return EventStream(events, headers={"X-Accel-Buffering": "no"})
 
 
 async def _events(
-    services: Services, client: Subscription, last_id: int | None, token_id: str | None
+    services: Services, client: Subscription, last_id: int | None, caller: Caller
 ) -> AsyncIterator[bytes]:
     if client.interest.circuit_breakers:
         yield _event("circuit_breakers", _circuits(services))
@@ -148,7 +149,7 @@ async def _events(
         yield KEEPALIVE_COMMENT
     while not client.has_ended:
         item = await client.next(HEARTBEAT)
-        if not services.access.is_still_good(token_id):
+        if not services.access.is_still_good(caller):
             return
         match item:
             case None:

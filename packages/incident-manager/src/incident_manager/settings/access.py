@@ -32,11 +32,7 @@ class TokenSettings(Section):
     @field_validator("token")
     @classmethod
     def _check_token(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None:
-            text = value.get_secret_value()
-            if len(text) < MIN_TOKEN_LENGTH or not all("!" <= character <= "~" for character in text):
-                raise ValueError(f"must be at least {MIN_TOKEN_LENGTH} printable ASCII characters without spaces")
-        return value
+        return _check_secret(value)
 
     @field_validator("hash")
     @classmethod
@@ -67,6 +63,14 @@ class TokenSettings(Section):
         )
 
 
+def _check_secret(value: SecretStr | None) -> SecretStr | None:
+    if value is not None:
+        text = value.get_secret_value()
+        if len(text) < MIN_TOKEN_LENGTH or not all("!" <= character <= "~" for character in text):
+            raise ValueError(f"must be at least {MIN_TOKEN_LENGTH} printable ASCII characters without spaces")
+    return value
+
+
 class RateSettings(Section):
     """A rate that one token, or one address, is held to."""
 
@@ -91,5 +95,15 @@ class AccessSettings(Section):
     """How often one token may ask for anything else."""
     failure_rate: RateSettings = RateSettings(per_second=0.2, burst=20)
     """How often one address may come without a good token before it is told to wait."""
+    session_life: Annotated[Seconds, Field(ge=60)] = 43_200.0
+    """After this a browser that was signed in must sign in again."""
+    session_key: SecretStr | None = None
+    """Signs the sessions of browsers, best as `${NAME}` of the environment; the same for all processes behind one
+    address. At least 32 printable characters, as random as can be. None for a key in `data_dir`."""
     max_streams: Annotated[int, Field(ge=1, le=10_000)] = 100
     """Clients that may follow `/v1/stream` at once."""
+
+    @field_validator("session_key")
+    @classmethod
+    def _check_session_key(cls, value: SecretStr | None) -> SecretStr | None:
+        return _check_secret(value)
