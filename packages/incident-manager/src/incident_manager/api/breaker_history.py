@@ -7,9 +7,7 @@ from fastapi import APIRouter, Query
 from incident_manager.access.roles import Role
 from incident_manager.api.authentication import requires
 from incident_manager.api.breaker_history_schemas import (
-    BreakerKpisOut,
     CircuitBreakersKpis,
-    KpisOut,
     TransitionOut,
     TransitionPage,
 )
@@ -18,7 +16,7 @@ from incident_manager.api.responses import errors
 from incident_manager.api.route import StrictRoute
 from incident_manager.api.sequence_cursor import cursor_before, sequence_of
 from incident_manager.api.services import Current
-from incident_manager.history.summary import Summary, summarise
+from incident_manager.history.summary import summarise
 from incident_manager.history.window import parse_window
 from incident_manager.store.breaker_history import newest_transitions
 
@@ -28,20 +26,6 @@ router = APIRouter(
     route_class=StrictRoute,
     dependencies=[requires(Role.READ)],
 )
-
-
-def shown(summary: Summary) -> CircuitBreakersKpis:
-    """Key figures as they go out."""
-    return CircuitBreakersKpis(
-        window=summary.window,
-        since=summary.since,
-        until=summary.until,
-        history_since=summary.history_since,
-        total=KpisOut.model_validate(summary.total),
-        circuit_breakers=[
-            BreakerKpisOut(name=name, **dict(KpisOut.model_validate(kpis))) for name, kpis in summary.breakers.items()
-        ],
-    )
 
 
 @router.get("/kpis", responses=errors(422, 503))
@@ -64,7 +48,7 @@ async def get_kpis(
         raise ApiError(422, "invalid_request", f"window {error}", field="window") from None
     names = [breaker.name for breaker in services.registry]
     unwritten = services.history.unwritten()
-    return shown(await summarise(services.store, names, seconds, services.now(), unwritten))
+    return CircuitBreakersKpis.of(await summarise(services.store, names, seconds, services.now(), unwritten))
 
 
 @router.get("/{name}/transitions", responses=errors(404, 422, 503))

@@ -1,10 +1,12 @@
 """The history of the circuit breakers, as it goes out over HTTP."""
 
 from datetime import datetime
+from typing import Self
 
 from pydantic import Field
 
 from incident_manager.api.schemas import Model
+from incident_manager.history.summary import Summary
 from recloser import State
 
 
@@ -71,6 +73,21 @@ class CircuitBreakersKpis(Model):
     )
     total: KpisOut
     circuit_breakers: list[BreakerKpisOut]
+
+    @classmethod
+    def of(cls, summary: Summary) -> Self:
+        """A summary as it goes out."""
+        return cls(
+            window=summary.window,
+            since=summary.since,
+            until=summary.until,
+            history_since=summary.history_since,
+            total=KpisOut.model_validate(summary.total),
+            circuit_breakers=[
+                BreakerKpisOut(name=name, **dict(KpisOut.model_validate(kpis)))
+                for name, kpis in summary.breakers.items()
+            ],
+        )
 
 
 class TransitionOut(Model):

@@ -29,7 +29,7 @@ def parse_window(text: str) -> float:
     Raises:
         ValueError: It is none of these, shorter than a minute or longer than 90 days.
     """
-    seconds = _seconds(text.strip())
+    seconds = duration_of(text.strip())
     if seconds is None:
         raise ValueError(f"must be a duration such as 1h, 24h, 7d, PT90M or 3600 (seconds); given {text[:40]!r}")
     if not SHORTEST <= seconds <= LONGEST:
@@ -37,7 +37,8 @@ def parse_window(text: str) -> float:
     return seconds
 
 
-def _seconds(text: str) -> float | None:
+def duration_of(text: str) -> float | None:
+    """Return the seconds that a text means, however many; None when it is no duration."""
     if simple := _SIMPLE.fullmatch(text):
         return int(simple[1]) * _UNITS[simple[2]]
     if _SECONDS.fullmatch(text):
