@@ -12,8 +12,8 @@ from testing import matrix
 from testing.source import RECLOSER, ROOT
 
 PROJECT = tomllib.loads((ROOT / "packages/recloser/pyproject.toml").read_text())["project"]
-NOT_INTEGRATIONS = {"opentelemetry", "prometheus", "yaml"}
-"""Extras of telemetry and of configuration files, which have pages of their own."""
+NOT_INTEGRATIONS = {"completion", "opentelemetry", "prometheus", "yaml"}
+"""Extras of telemetry, of configuration files and of the command line, which have pages of their own."""
 
 ROWS = pytest.mark.parametrize("row", matrix.ROWS, ids=lambda row: row.module)
 

@@ -14,6 +14,7 @@ from incident_manager.access.roles import Role
 from incident_manager.api import (
     alerts,
     audit,
+    breaker_history,
     circuit_breakers,
     cloudevents,
     compatibility,
@@ -37,6 +38,7 @@ from incident_manager.api.services import Services
 from incident_manager.cache.reads import Reads
 from incident_manager.cache.valkey import ValkeyCache
 from incident_manager.domain.errors import IncidentManagerError
+from incident_manager.history.recorder import BreakerRecorder
 from incident_manager.llm.factory import build_assessors, build_services
 from incident_manager.notify.dispatcher import Dispatcher
 from incident_manager.notify.factory import build_destinations, build_policy, build_router
@@ -85,6 +87,7 @@ ROUTERS = (
     compatibility,
     incidents,
     silences,
+    breaker_history,  # before the one that takes any word for a breaker's name
     circuit_breakers,
     stream,
     audit,
@@ -138,6 +141,7 @@ async def _running(settings: Settings, clock: Clock) -> AsyncIterator[Services]:
     async with AsyncExitStack() as stack:
         registry, metrics = _breakers(settings, clock)
         reads, store, journal = await _storage(stack, settings, registry, metrics, clock)
+        history = await _started(stack, BreakerRecorder(store, registry, clock))
         access = build_access(settings, store, clock)
         await _started(stack, access.directory)
         access.check_exposure()
@@ -146,8 +150,7 @@ async def _running(settings: Settings, clock: Clock) -> AsyncIterator[Services]:
         stack.callback(dashboard.close)
         hub = await _started(stack, StreamHub(store, registry, clock, max_clients=settings.access.max_streams))
         await _started(stack, IdempotencySweep(store, clock))
-        keep = settings.retention
-        await _started(stack, RetentionSweep(store, clock, incidents=keep.incident_seconds, audit=keep.audit_seconds))
+        await _started(stack, _retention(settings, store, clock))
 
         router = build_router(settings)
         destinations = build_destinations(settings, registry, clock)
@@ -180,6 +183,7 @@ async def _running(settings: Settings, clock: Clock) -> AsyncIterator[Services]:
             audit=audit_trail,
             stream=hub,
             dashboard=dashboard,
+            history=history,
         )
 
 
@@ -197,6 +201,13 @@ async def _started(stack: AsyncExitStack, part: P) -> P:
     await part.start()
     stack.push_async_callback(part.stop)
     return part
+
+
+def _retention(settings: Settings, store: Store, clock: Clock) -> RetentionSweep:
+    keep = settings.retention
+    return RetentionSweep(
+        store, clock, incidents=keep.incident_seconds, audit=keep.audit_seconds, breakers=keep.breaker_seconds
+    )
 
 
 def _breakers(settings: Settings, clock: Clock) -> tuple[Registry, CollectorRegistry]:

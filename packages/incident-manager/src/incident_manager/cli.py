@@ -1,25 +1,35 @@
-"""Command line of the incident manager."""
+"""Command line of the incident manager.
+
+Commands that ask a running service end with the codes of `incident_manager.cli_client.ExitCode`. The others end with 0,
+with 1 when it could not be done, and with 2 when the command or the settings are wrong; `serve` ends with 3 when the
+service cannot start.
+"""
 
 from pathlib import Path
 from typing import Annotated
 
-import httpx2
 import typer
 
 from incident_manager.cli_backup import backup, restore
+from incident_manager.cli_breakers import breakers, kpis
+from incident_manager.cli_client import DEFAULT_URL, ApiClient, TokenFileOption, UrlOption
+from incident_manager.cli_incidents import ack, deliveries, incidents, resolve, show
 from incident_manager.cli_parts import ConfigOption, fail, out, settings_or_exit
+from incident_manager.cli_report import report
 from incident_manager.cli_tokens import tokens
 from incident_manager.domain.severity import Severity
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     help="Turns alerts into incidents and notifies people, whatever is failing.",
 )
 app.add_typer(tokens, name="tokens")
 app.command()(backup)
 app.command()(restore)
+ASKING = "Ask a running service"
+for command in (incidents, show, ack, resolve, deliveries, breakers, kpis, report):
+    app.command(rich_help_panel=ASKING)(command)
 
 
 def main() -> None:
@@ -85,9 +95,10 @@ def check_config(config: ConfigOption = None) -> None:
     out.print("[green]The settings are good.[/]")
 
 
-@app.command()
+@app.command(rich_help_panel=ASKING)
 def send_test_alert(
-    url: Annotated[str, typer.Option(help="Address of the service.")] = "http://127.0.0.1:8080",
+    url: UrlOption = DEFAULT_URL,
+    token_file: TokenFileOption = None,
     title: Annotated[str, typer.Option(help="What is wrong, in one line.")] = "Test alert",
     severity: Annotated[str, typer.Option(help="P0 to P4, or a usual word such as warning.")] = "info",
     source: Annotated[str, typer.Option(help="Which system says so.")] = "incident-manager-cli",
@@ -101,13 +112,8 @@ def send_test_alert(
         fail(f"--severity: {error}", 2)
     status = "resolved" if resolved else "firing"
     alert = {"title": title, "severity": word, "source": source, "dedup_key": key, "status": status}
-    try:
-        answer = httpx2.post(f"{url.rstrip('/')}/v1/alerts", json=alert, timeout=30)
-    except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-        fail(f"{url} does not answer: {error}", 1)
-    if answer.status_code != 202:
-        fail(f"{url} answered {answer.status_code}: {answer.text}", 1)
-    [accepted] = answer.json()["alerts"]
+    with ApiClient(url, token_file) as client:
+        [accepted] = client.post("/v1/alerts", alert)["alerts"]
     incident = accepted["incident_id"] or "none"
     out.print(f"{accepted['action']}: alert {accepted['alert_id']}, incident {incident}", highlight=False)
 

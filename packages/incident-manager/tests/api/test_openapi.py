@@ -6,7 +6,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from incident_manager.api import compatibility_schemas, silence_schemas
+from incident_manager.api import breaker_history_schemas, compatibility_schemas, silence_schemas
 from incident_manager.api import schemas as schemas_module
 from incident_manager.api.examples import EXAMPLES
 
@@ -36,7 +36,9 @@ ROUTES = {
     "DELETE /v1/silences/{silence_id}": "respond",
     "GET /v1/circuit-breakers": "read",
     "GET /v1/circuit-breakers/health": "read",
+    "GET /v1/circuit-breakers/kpis": "read",
     "GET /v1/circuit-breakers/{name}": "read",
+    "GET /v1/circuit-breakers/{name}/transitions": "read",
     "POST /v1/circuit-breakers/{name}/open": "admin",
     "POST /v1/circuit-breakers/{name}/close": "admin",
     "POST /v1/circuit-breakers/{name}/reset": "admin",
@@ -54,7 +56,7 @@ ROUTES = {
 """Every route, with the role it needs."""
 
 #: Where bodies and answers are described.
-MODULES = (schemas_module, silence_schemas, compatibility_schemas)
+MODULES = (schemas_module, breaker_history_schemas, silence_schemas, compatibility_schemas)
 
 #: These refuse events in PagerDuty's own shape.
 PAGERDUTY = ("POST /v2/enqueue", "POST /v1/ingest/pagerduty")

@@ -53,6 +53,23 @@ def assert_counted_once(traffic: Traffic, service: IncidentManager) -> None:
     assert not traffic.other_answers, service.log
 
 
+def assert_outage_is_in_the_history(service: IncidentManager) -> None:
+    """The circuit that opened because nothing could be written, and what followed, in order and without a gap."""
+    with service.client() as client:
+        path = "/v1/circuit-breakers/database/transitions"
+        found = eventually(
+            lambda: client.get(path).raise_for_status().json()["transitions"],
+            lambda transitions: transitions and transitions[0]["to_state"] == "closed",
+        )
+        kpis = client.get("/v1/circuit-breakers/kpis?window=1h").raise_for_status().json()
+    run = [one for one in reversed(found) if one["instance"] == found[0]["instance"]]
+    assert (run[0]["from_state"], run[0]["to_state"]) == ("closed", "open")
+    assert [one["to_state"] for one in run[:-1]] == [one["from_state"] for one in run[1:]]
+    [database] = [one for one in kpis["circuit_breakers"] if one["name"] == "database"]
+    assert database["recoveries"] >= 1
+    assert database["open_seconds"] > 0
+
+
 @pytest.mark.parametrize("hurt", ["kill", "freeze", "stop"])
 async def test_database_that_goes_away_under_load_costs_no_alert_and_little_time(
     service: IncidentManager, database: PostgresServer, hurt: str
@@ -70,6 +87,7 @@ async def test_database_that_goes_away_under_load_costs_no_alert_and_little_time
         await traffic.answers(50, "opened")
     assert_counted_once(traffic, service)
     assert not traffic.unanswered
+    assert_outage_is_in_the_history(service)
     latencies = sorted(took for sent, took in traffic.answered if sent > tripped)
     assert latencies[int(len(latencies) * 0.99)] < 2.0
 

@@ -11,6 +11,7 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 
+from recloser import completion
 from recloser.config import Config, Explained, load_config
 from recloser.errors import ConfigError, UnknownBreakerError
 from recloser.instrumentation import commands as instrumentation
@@ -32,7 +33,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         SystemExit: The command was not understood (code 2), or help was asked for (code 0).
     """
     ours, after = instrumentation.split(sys.argv[1:] if argv is None else argv)
-    arguments = _parser().parse_args(ours, argparse.Namespace(after=after))
+    parser = _parser()
+    completion.answer(parser)
+    arguments = parser.parse_args(ours, argparse.Namespace(after=after))
     command: Callable[[argparse.Namespace], int] = arguments.command
     try:
         return command(arguments)
@@ -60,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
 
     check = actions.add_parser("check", help="say whether a file and the environment are valid")
     check.add_argument("file", metavar="FILE", help="a .yaml, .yml or .toml file")
+    check.add_argument("--json", action="store_true", help="print JSON")
     check.set_defaults(command=_check)
 
     explain = actions.add_parser("explain", help="show a breaker's settings and where each comes from")
@@ -70,11 +74,16 @@ def _parser() -> argparse.ArgumentParser:
 
     instrumentation.add_run(commands)
     instrumentation.add_admin(commands)
+    completion.add_completion(commands)
     return parser
 
 
 def _check(arguments: argparse.Namespace) -> int:
     config = load_config(arguments.file)
+    if arguments.json:
+        found = {"file": config.source, "breakers": list(config.names), "unmatched": list(config.unmatched)}
+        print(json.dumps(found, indent=2))
+        return OK
     for variable in config.unmatched:
         print(f"{variable} names no breaker of this file; it can only mean one made in code")
     count = len(config.names)

@@ -55,6 +55,28 @@ _BREAKER: dict[str, Any] = {
     "last_failure": "ConnectError: connection refused",
 }
 _BREAKERS_HEALTH: dict[str, Any] = {"total": 3, "closed": 2, "open": 1, "half_open": 0, "healthy": False}
+_KPIS: dict[str, Any] = {
+    "observed_seconds": 86400.0,
+    "calls": 1250,
+    "succeeded": 1200,
+    "failed": 12,
+    "rejected": 38,
+    "availability": 0.96,
+    "rejection_rate": 0.0304,
+    "open_seconds": 190.0,
+    "open_ratio": 0.0022,
+    "transitions": 4,
+    "transitions_per_day": 4.0,
+    "openings": 2,
+    "mean_time_open": 95.0,
+    "recoveries": 1,
+    "time_to_recovery": 190.4,
+    "p99": 0.25,
+    "p99_without_breaker": 10.0,
+    "failures_avoided": 38,
+    "incidents_avoided": 1,
+    "slices": [{"at": _AT, "calls": 52.0, "failed": 0.0, "rejected": 0.0, "open_seconds": 0.0}],
+}
 _TOKEN: dict[str, Any] = {
     "id": "3f9c2b7a10de",
     "name": "alertmanager",
@@ -180,6 +202,33 @@ EXAMPLES: dict[str, Any] = {
     "CircuitBreakerOut": _BREAKER,
     "CircuitBreakerList": {"circuit_breakers": [_BREAKER]},
     "CircuitBreakersHealth": _BREAKERS_HEALTH,
+    "CircuitBreakersKpis": {
+        "window": 86400.0,
+        "since": "2026-01-04T09:00:00Z",
+        "until": _AT,
+        "history_since": "2026-01-01T00:00:00Z",
+        "total": _KPIS,
+        "circuit_breakers": [{"name": "notify:ops-slack", **_KPIS}],
+    },
+    "TransitionPage": {
+        "transitions": [
+            {
+                "at": _AT,
+                "instance": "run_019b8c0de7a07ddd8e9d0a1b2c3d4e5f",
+                "from_state": "half_open",
+                "to_state": "closed",
+                "reason": "probes_succeeded",
+                "detail": None,
+                "open_for": None,
+                "attempt": 0,
+                "stayed": 0.4,
+                "recovery_seconds": 190.4,
+                "rejected": 38,
+                "by_operator": False,
+            }
+        ],
+        "next_cursor": "before-17",
+    },
     "Order": {"reason": "the receiver is being moved"},
     "Reset": {"reason": "the receiver is back"},
     "ResetAll": {"reset": ["database", "notify:ops-slack"]},

@@ -13,6 +13,7 @@ from incident_manager.access.control import AccessControl
 from incident_manager.api.schemas import AcceptedAlert, AcceptedAlerts
 from incident_manager.cache.reads import Reads
 from incident_manager.domain.alert import Alert
+from incident_manager.history.recorder import BreakerRecorder
 from incident_manager.notify.dispatcher import Dispatcher
 from incident_manager.pipeline.actions import IncidentActions
 from incident_manager.pipeline.intake import AlertIntake
@@ -42,6 +43,7 @@ class Services:
     audit: AuditTrail
     stream: StreamHub
     dashboard: Dashboard
+    history: BreakerRecorder
 
     def now(self) -> datetime:
         """The time, in UTC."""

@@ -20,6 +20,11 @@ from incident_manager.settings.settings import ENV_PREFIX, Settings
 CONFIG_VARIABLE = f"{ENV_PREFIX}CONFIG"
 """Names the settings file when the command line does not."""
 
+URL_VARIABLE, TOKEN_VARIABLE, TOKEN_FILE_VARIABLE = (f"{ENV_PREFIX}{name}" for name in ("URL", "TOKEN", "TOKEN_FILE"))
+"""Where a running service is, and the token for it: for commands that ask one. No settings of the service."""
+
+_NO_SETTINGS = (CONFIG_VARIABLE, URL_VARIABLE, TOKEN_VARIABLE, TOKEN_FILE_VARIABLE)
+
 # What Kubernetes puts into every container beside a service called incident-manager; INCIDENT_MANAGER_PORT among it.
 _SERVICE_LINK = re.compile(r"(SERVICE_(HOST|PORT(_.*)?)|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)")
 _SERVICE_LINK_VALUE = re.compile(r"(tcp|udp|sctp)://.*")
@@ -61,7 +66,7 @@ def _environment() -> dict[str, Any]:
     kept = dict(source.env_vars)
     for variable, value in os.environ.items():
         name = variable.upper().removeprefix(ENV_PREFIX)
-        if not variable.upper().startswith(ENV_PREFIX) or variable.upper() == CONFIG_VARIABLE:
+        if not variable.upper().startswith(ENV_PREFIX) or variable.upper() in _NO_SETTINGS:
             continue
         key = name.partition("__")[0].lower()
         if _SERVICE_LINK.fullmatch(name) and (key not in Settings.model_fields or _SERVICE_LINK_VALUE.match(value)):

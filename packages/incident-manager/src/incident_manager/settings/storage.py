@@ -49,6 +49,8 @@ class RetentionSettings(Section):
     """Incidents after their end, with their alerts, timeline, notifications and findings."""
     audit: Days | None = 365.0
     """Entries of the audit log."""
+    breakers: Days | None = 90.0
+    """What the circuit breakers went through."""
 
     @property
     def incident_seconds(self) -> float | None:
@@ -59,6 +61,11 @@ class RetentionSettings(Section):
     def audit_seconds(self) -> float | None:
         """`audit` in seconds."""
         return None if self.audit is None else self.audit * DAY
+
+    @property
+    def breaker_seconds(self) -> float | None:
+        """`breakers` in seconds."""
+        return None if self.breakers is None else self.breakers * DAY
 
 
 class CacheSettings(Section):

@@ -9,7 +9,17 @@ from typing import Any, TypeAlias
 from sqlalchemy import BindParameter, Delete, Table, bindparam, delete, exists, select
 
 from incident_manager.store.repository import UnitOfWork
-from incident_manager.store.schema import IS_ENDED, alerts, assessments, audit, incidents, outbox, timeline
+from incident_manager.store.schema import (
+    IS_ENDED,
+    alerts,
+    assessments,
+    audit,
+    breaker_tallies,
+    breaker_transitions,
+    incidents,
+    outbox,
+    timeline,
+)
 
 INCIDENTS = 50
 """Incidents in a batch, at most."""
@@ -57,6 +67,22 @@ _first_entries = select(audit.c.sequence, audit.c.at).order_by(audit.c.sequence)
 _AUDIT = delete(audit).where(
     audit.c.sequence.in_(select(_first_entries.c.sequence).where(_first_entries.c.at < bindparam("before")))
 )
+_OLD_TRANSITIONS = delete(breaker_transitions).where(
+    breaker_transitions.c.sequence.in_(
+        select(breaker_transitions.c.sequence)
+        .where(breaker_transitions.c.at < bindparam("before"))
+        .order_by(breaker_transitions.c.at)
+        .limit(ROWS)
+    )
+)
+_OLD_TALLIES = delete(breaker_tallies).where(
+    breaker_tallies.c.sequence.in_(
+        select(breaker_tallies.c.sequence)
+        .where(breaker_tallies.c.ends_at < bindparam("before"))
+        .order_by(breaker_tallies.c.ends_at)
+        .limit(ROWS)
+    )
+)
 
 
 async def forget_incidents(unit: UnitOfWork, before: datetime) -> int:
@@ -85,3 +111,9 @@ async def forget_stray_alerts(unit: UnitOfWork, before: datetime) -> int:
 async def forget_audit(unit: UnitOfWork, before: datetime) -> int:
     """Forget entries of the audit log from before a moment, from its beginning on."""
     return (await unit.connection.execute(_AUDIT, {"before": before})).rowcount
+
+
+async def forget_breaker_history(unit: UnitOfWork, before: datetime) -> int:
+    """Forget what the circuit breakers went through before a moment."""
+    gone = (await unit.connection.execute(_OLD_TRANSITIONS, {"before": before})).rowcount
+    return gone + (await unit.connection.execute(_OLD_TALLIES, {"before": before})).rowcount

@@ -8,6 +8,7 @@ from sqlalchemy import (
     Boolean,
     Column,
     ColumnElement,
+    Double,
     ForeignKey,
     Index,
     Integer,
@@ -44,6 +45,9 @@ IS_TO_BE_ASSESSED = text("is_pending")
 """The same for assessments."""
 IS_RESOLVED = text("status = 'resolved'")
 """The same for alerts that say a trouble is over."""
+
+IS_FINE = text("NOT is_rolled_up")
+"""The same for tallies that are not put together yet."""
 
 
 def later(moment: ColumnElement[Any], other: ColumnElement[Any]) -> ColumnElement[Any]:
@@ -253,3 +257,54 @@ idempotency = Table(
 
 Index("ix_idempotency_created_at", idempotency.c.created_at)
 Index("ix_incidents_updated_at_id", incidents.c.updated_at, incidents.c.id)
+
+breaker_transitions = Table(
+    "breaker_transitions",
+    metadata,
+    Column("sequence", Sequence, primary_key=True, autoincrement=True),
+    Column("instance", String(40), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("breaker", Text, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("from_state", String(16), nullable=False),
+    Column("to_state", String(16), nullable=False),
+    Column("reason", String(64), nullable=False),
+    Column("detail", Text),
+    Column("open_for", Double),
+    Column("attempt", Integer, nullable=False),
+    Column("stayed", Double, nullable=False),
+    Column("recovery_seconds", Double),
+    Column("rejected", Integer),
+    Column("by_operator", Boolean, nullable=False),
+    UniqueConstraint("instance", "number"),
+    sqlite_autoincrement=True,
+)
+
+Index("ix_breaker_transitions_breaker_sequence", breaker_transitions.c.breaker, breaker_transitions.c.sequence)
+Index("ix_breaker_transitions_at", breaker_transitions.c.at)
+
+breaker_tallies = Table(
+    "breaker_tallies",
+    metadata,
+    Column("sequence", Sequence, primary_key=True, autoincrement=True),
+    Column("instance", String(40), nullable=False),
+    Column("breaker", Text, nullable=False),
+    Column("starts_at", UtcDateTime, nullable=False),
+    Column("ends_at", UtcDateTime, nullable=False),
+    Column("is_rolled_up", Boolean, nullable=False),
+    Column("succeeded", Double, nullable=False),
+    Column("failed", Double, nullable=False),
+    Column("other", Double, nullable=False),
+    Column("rejected", Double, nullable=False),
+    Column("held_off", Double, nullable=False),
+    Column("closed_seconds", Double, nullable=False),
+    Column("open_seconds", Double, nullable=False),
+    Column("half_open_seconds", Double, nullable=False),
+    Column("durations", JsonObject, nullable=False),
+    Column("failed_durations", JsonObject, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+Index("ix_breaker_tallies_instance_starts_at", breaker_tallies.c.instance, breaker_tallies.c.starts_at)
+Index("ix_breaker_tallies_ends_at", breaker_tallies.c.ends_at)
+Index("ix_breaker_tallies_fine_ends_at", breaker_tallies.c.ends_at, sqlite_where=IS_FINE, postgresql_where=IS_FINE)

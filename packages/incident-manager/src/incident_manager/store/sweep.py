@@ -8,9 +8,18 @@ from abc import ABC, abstractmethod
 from datetime import UTC, datetime, timedelta
 
 from incident_manager.domain.errors import StoreUnavailableError
+from incident_manager.domain.ids import new_id
+from incident_manager.store.breaker_history import roll_up
 from incident_manager.store.database import Store
 from incident_manager.store.idempotency import KEPT_FOR, forget_answers
-from incident_manager.store.retention import Forget, forget_audit, forget_incidents, forget_stray_alerts
+from incident_manager.store.repository import UnitOfWork
+from incident_manager.store.retention import (
+    Forget,
+    forget_audit,
+    forget_breaker_history,
+    forget_incidents,
+    forget_stray_alerts,
+)
 from recloser import Clock
 
 logger = logging.getLogger(__name__)
@@ -20,6 +29,9 @@ EVERY = 600.0
 
 PAUSE = 0.05
 """Seconds between two batches, in which others may write."""
+
+FINE = 86400.0
+"""Seconds after which what the circuit breakers counted is put together by the hour."""
 
 
 class Sweep(ABC):
@@ -87,7 +99,7 @@ class IdempotencySweep(Sweep):
 
 
 class RetentionSweep(Sweep):
-    """Forgets incidents that have ended long ago, with all that belongs to them, and old entries of the audit log.
+    """Forgets incidents that ended long ago, with all that belongs to them, old audit entries and old breaker history.
 
     It works in small transactions, so that alerts need not wait for it. Several replicas may do it at once.
 
@@ -96,17 +108,26 @@ class RetentionSweep(Sweep):
         clock: Time.
         incidents: Seconds that an incident is kept after its end; None for ever.
         audit: Seconds that an entry of the audit log is kept; None for ever.
+        breakers: Seconds that the history of the circuit breakers is kept; None for ever.
         every: Seconds between two sweeps.
     """
 
-    what = "old incidents and audit entries"
+    what = "old incidents, audit entries and breaker history"
 
     def __init__(
-        self, store: Store, clock: Clock, *, incidents: float | None, audit: float | None, every: float = EVERY
+        self,
+        store: Store,
+        clock: Clock,
+        *,
+        incidents: float | None,
+        audit: float | None,
+        breakers: float | None = None,
+        every: float = EVERY,
     ) -> None:
         super().__init__(store, clock, every)
         self._incidents = incidents
         self._audit = audit
+        self._breakers = breakers
 
     async def sweep(self) -> int:
         """Sweep now; return how many rows went."""
@@ -116,7 +137,13 @@ class RetentionSweep(Sweep):
             gone += await self._all(forget_stray_alerts, self._ago(self._incidents))
         if self._audit is not None:
             gone += await self._all(forget_audit, self._ago(self._audit))
+        if self._breakers is not None:
+            gone += await self._all(forget_breaker_history, self._ago(self._breakers))
+        await self._all(self._roll_up, self._ago(FINE))
         return gone
+
+    async def _roll_up(self, unit: UnitOfWork, before: datetime) -> int:
+        return await roll_up(unit, before, new_id("run", self._ago(0)))
 
     async def _all(self, forget: Forget, before: datetime) -> int:
         """Forget batch after batch, until nothing is left to be forgotten."""

@@ -16,6 +16,7 @@ from recloser.instrumentation.options import Options
 from recloser.instrumentation.report import as_text
 from recloser.instrumentation.run import RunError, run
 from recloser.operations import OPERATIONS
+from recloser.top.command import add_top, run_top
 
 OK, REFUSED, USAGE = 0, 1, 2
 
@@ -47,13 +48,16 @@ def add_admin(commands: Any) -> None:
     listing = _add(commands, "list", "the breakers of running programs", _list)
     listing.add_argument("name", metavar="PATTERN", nargs="?", default="*", help=_PATTERN)
     listing.add_argument("--json", action="store_true", help="print JSON")
+    add_top(_add(commands, "top", "the breakers of running programs, kept up to date", run_top))
     _add(commands, "show", "all about one breaker, as JSON", _show).add_argument("name", metavar="NAME")
     _add(commands, "metrics", "the Prometheus metrics of one process", _metrics)
-    _add(commands, "report", "what the breakers have seen so far", _report)
+    report = _add(commands, "report", "what the breakers have seen so far", _report)
+    report.add_argument("--json", action="store_true", help="print JSON")
     for name, operation in OPERATIONS.items():
         parser = _add(commands, name, operation.meaning, _operate)
         parser.add_argument("name", metavar="PATTERN", help=_PATTERN)
         parser.add_argument("--reason", required=True, metavar="TEXT", help="for the next person on call")
+        parser.add_argument("--json", action="store_true", help="print JSON")
         parser.set_defaults(operation=name)
 
 
@@ -146,8 +150,8 @@ def _metrics(arguments: argparse.Namespace) -> int:
 
 
 def _report(arguments: argparse.Namespace) -> int:
-    for each in _found(arguments):
-        print(as_text(ask(each.path, {"command": "report"})["result"]), end="")
+    reports = [ask(each.path, {"command": "report"})["result"] for each in _found(arguments)]
+    print(json.dumps(reports, indent=2) if arguments.json else "".join(map(as_text, reports)).removesuffix("\n"))
     return OK
 
 
@@ -157,11 +161,14 @@ def _operate(arguments: argparse.Namespace) -> int:
     if len(runs) > 1:
         raise AdminError(f"several programs are running: choose one with --run: {', '.join(map(str, runs))}")
     request = {"command": arguments.operation, "name": arguments.name, "reason": arguments.reason}
-    reached = 0
+    reached: list[dict[str, Any]] = []
     for each in found:
         for name in ask(each.path, request)["result"]:
-            print(f"{each.pid}: {name}")
-            reached += 1
+            reached.append({"pid": each.pid, "name": name})
+            if not arguments.json:
+                print(f"{each.pid}: {name}")
     if not reached:
         raise AdminError(f"no breaker is called {arguments.name!r} in {'this process' if len(found) == 1 else 'these'}")
+    if arguments.json:
+        print(json.dumps(reached, indent=2))
     return OK

@@ -1,0 +1,1 @@
+"""What the circuit breakers went through: recorded, kept in the store, and summed up."""

@@ -1,0 +1,1 @@
+"""`recloser top`: the breakers of running programs as a table that is kept up to date."""
