@@ -7,11 +7,11 @@ import secrets
 from datetime import datetime
 from typing import Literal
 
-Kind = Literal["inc", "alt", "msg", "sil"]
+Kind = Literal["inc", "alt", "msg", "sil", "grp"]
 
 
 def new_id(kind: Kind, at: datetime) -> str:
-    """Return `inc_`, `alt_` or `msg_` and 32 hexadecimal digits laid out as a UUIDv7 (RFC 9562, section 5.7).
+    """Return the kind, `_` and 32 hexadecimal digits laid out as a UUIDv7 (RFC 9562, section 5.7).
 
     The first 48 bits are the milliseconds of `at`, so ids sort by creation time; 74 bits are random.
     """

@@ -10,7 +10,13 @@ from datetime import UTC, datetime, timedelta
 from incident_manager.domain.errors import StoreUnavailableError
 from incident_manager.store.database import Store
 from incident_manager.store.idempotency import KEPT_FOR, forget_answers
-from incident_manager.store.retention import Forget, forget_audit, forget_incidents, forget_stray_alerts
+from incident_manager.store.retention import (
+    Forget,
+    forget_audit,
+    forget_empty_groups,
+    forget_incidents,
+    forget_stray_alerts,
+)
 from recloser import Clock
 
 logger = logging.getLogger(__name__)
@@ -113,6 +119,7 @@ class RetentionSweep(Sweep):
         gone = 0
         if self._incidents is not None:
             gone += await self._all(forget_incidents, self._ago(self._incidents))
+            gone += await self._all(forget_empty_groups, self._ago(self._incidents))
             gone += await self._all(forget_stray_alerts, self._ago(self._incidents))
         if self._audit is not None:
             gone += await self._all(forget_audit, self._ago(self._audit))
