@@ -38,6 +38,7 @@ from incident_manager.api.services import Services
 from incident_manager.cache.reads import Reads
 from incident_manager.cache.valkey import ValkeyCache
 from incident_manager.domain.errors import IncidentManagerError
+from incident_manager.domain.grouping import GroupingRules
 from incident_manager.history.recorder import BreakerRecorder
 from incident_manager.llm.factory import build_assessors, build_services
 from incident_manager.notify.dispatcher import Dispatcher
@@ -45,6 +46,7 @@ from incident_manager.notify.factory import build_destinations, build_policy, bu
 from incident_manager.pipeline.actions import IncidentActions
 from incident_manager.pipeline.assess import AssessmentPolicy, AssessmentWorker
 from incident_manager.pipeline.expire import Expiry
+from incident_manager.pipeline.grouping_worker import GroupingWorker
 from incident_manager.pipeline.intake import AlertIntake
 from incident_manager.pipeline.metrics import JournalCollector
 from incident_manager.pipeline.plan import AssessmentPlan
@@ -158,15 +160,17 @@ async def _running(settings: Settings, clock: Clock) -> AsyncIterator[Services]:
         dispatcher = Dispatcher(store.outbox, destinations, clock=clock, policy=policy)
         await _started(stack, dispatcher)
         assessment, plan = await _assessment(stack, settings, registry, store, router, clock, dispatcher.wake)
+        grouping = await _started(stack, GroupingWorker(store, plan, clock, on_released=dispatcher.wake))
 
         def changed() -> None:
             dispatcher.wake()
             assessment.wake()
+            grouping.wake()
 
         pipeline = AlertPipeline(store, router, clock, on_enqueued=changed, plan=plan)
         intake = await _started(stack, AlertIntake(pipeline, journal, settings.journal.patience))
         grace = settings.ingest.resolve_timeout
-        await _started(stack, Expiry(store, router, clock, grace=grace, on_enqueued=dispatcher.wake, plan=plan))
+        await _started(stack, Expiry(store, router, clock, grace=grace, on_enqueued=changed, plan=plan))
         await _self_monitoring(stack, settings, registry, intake, clock)
         yield Services(
             clock=clock,
@@ -255,8 +259,10 @@ async def _assessment(
     how = settings.assessment
     assessors = build_assessors(services, settings.services, how)
     policy = AssessmentPolicy(patience=how.patience, give_up_after=how.give_up_after)
-    worker = AssessmentWorker(store, assessors, router, clock, on_enqueued=on_enqueued, policy=policy)
-    return await _started(stack, worker), AssessmentPlan.of(assessors, how.hold)
+    rules = GroupingRules(rule.as_rule() for rule in settings.grouping)
+    plan = AssessmentPlan.of(assessors, how.hold).with_grouping(rules)
+    worker = AssessmentWorker(store, assessors, router, clock, on_enqueued=on_enqueued, plan=plan, policy=policy)
+    return await _started(stack, worker), plan
 
 
 async def _self_monitoring(

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from incident_manager.config_positions import Position
 from incident_manager.domain.errors import IncidentManagerError
 
 _SHOWN = 80
@@ -21,15 +22,18 @@ class Problem:
         path: Dotted path of the key (`destinations.ops.url`); empty for the file as a whole.
         rule: What is expected instead.
         value: What was given, fit to be shown; None when it is secret or says nothing.
+        position: Where in the file; None when it is not in one.
     """
 
     source: str
     path: str
     rule: str
     value: str | None = None
+    position: Position | None = None
 
     def __str__(self) -> str:
-        place = f"{self.source}: {self.path}" if self.path else self.source
+        at = "" if self.position is None else f":{self.position.line}:{self.position.column}"
+        place = f"{self.source}{at}: {self.path}" if self.path else f"{self.source}{at}"
         given = "" if self.value is None else f"; given {self.value}"
         return f"{place}: {self.rule}{given}"
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from incident_manager.config_errors import Problem, shown, unknown_key
+from incident_manager.config_positions import Positions, dotted, nearest
 
 Key: TypeAlias = str | int
 KnownKeys: TypeAlias = Callable[[Sequence[Key]], Collection[str]]
@@ -33,6 +35,7 @@ SECRET_KEYS = frozenset(
 )
 """Values below these keys are never shown."""
 
+_SHOULD_HAVE = re.compile(r"^\w+ should have")
 _RULES = {"missing": "is required", "union_tag_not_found": "is required"}
 
 
@@ -43,10 +46,12 @@ class Layer:
     Attributes:
         name: What to call the source of a path.
         values: What it says.
+        positions: Where its keys stand; empty if it is no file.
     """
 
     name: Callable[[Sequence[Key]], str]
     values: Mapping[str, Any]
+    positions: Positions = field(default_factory=dict)
 
 
 def merge(layers: Sequence[Layer]) -> dict[str, Any]:
@@ -62,12 +67,6 @@ def problems_of(error: ValidationError, layers: Sequence[Layer], known_keys: Kno
     merged = merge(layers)
     details = error.errors(include_url=False, include_input=False)
     return [_problem(detail, merged, layers, known_keys) for detail in details]
-
-
-def dotted(path: Sequence[Key]) -> str:
-    """A path as people write it: `routes[0].destinations[1]`."""
-    text = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in path)
-    return text.removeprefix(".")
 
 
 def _join(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
@@ -93,7 +92,8 @@ def _problem(
     if kind == "extra_forbidden":
         rule = unknown_key(str(path[-1]), known_keys(path[:-1]))
     value = context.get("value") or _value(kind, path, merged)
-    return Problem(_source(path, layers), dotted(path), rule, value)
+    layer = _source(path, layers)
+    return Problem(layer.name(path), dotted(path), rule, value, nearest(layer.positions, path))
 
 
 def _existing(loc: Sequence[Key], values: Any) -> list[Key]:
@@ -115,12 +115,12 @@ def _below(values: Any, key: Key) -> tuple[Any] | None:
     return None
 
 
-def _source(path: Sequence[Key], layers: Sequence[Layer]) -> str:
+def _source(path: Sequence[Key], layers: Sequence[Layer]) -> Layer:
     """The layer that says most about a path; the last of equals."""
     best = max(layers, key=lambda layer: len(_existing(path, layer.values)))
     depth = len(_existing(path, best.values))
     last = [layer for layer in layers if len(_existing(path, layer.values)) == depth][-1]
-    return last.name(path) if depth else layers[0].name(path)
+    return last if depth else layers[0]
 
 
 def _rule(detail: ErrorDetails) -> str:
@@ -130,6 +130,7 @@ def _rule(detail: ErrorDetails) -> str:
     if kind == "union_tag_invalid":
         return f"must be one of {detail['ctx']['expected_tags']}"
     message = detail["msg"].removeprefix("Value error, ")
+    message = _SHOULD_HAVE.sub("must have", message)
     return message.replace("Input should be", "must be", 1)
 
 

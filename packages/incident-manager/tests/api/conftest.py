@@ -24,7 +24,8 @@ def receiver() -> Iterator[Receiver]:
 def service(tmp_path_factory: pytest.TempPathFactory, receiver: Receiver) -> Iterator[LiveApp]:
     """The whole service, on a database of its own; shared by the tests of one module."""
     destination: Any = {"type": "webhook", "url": receiver.url, "allow_private": True}
-    settings = Settings(data_dir=tmp_path_factory.mktemp("data"), destinations={"ops": destination})
+    grouping: Any = [{"name": "grid", "labels": ["grid"]}]
+    settings = Settings(data_dir=tmp_path_factory.mktemp("data"), destinations={"ops": destination}, grouping=grouping)
     with LiveApp(create_app(settings)) as service:
         yield service
 

@@ -225,3 +225,14 @@ def test_every_route_says_503_and_when_to_come_back_while_the_database_is_away(
     answer = client.request(method, f"/v1/incidents{path}", json=body)
     assert error(answer, 503)["code"] == "store_unavailable"
     assert int(answer.headers["Retry-After"]) >= 1
+
+
+def test_incident_shows_the_others_of_its_group(client: httpx2.Client) -> None:
+    first, second = create(client, labels={"grid": "north"}), create(client, title="Lift", labels={"grid": "north"})
+    assert create(client, labels={"grid": "south"})["id"] not in (first["id"], second["id"])
+    shown = eventually(lambda: read(client, second), lambda shown: shown["group"] is not None)
+    assert (shown["group"]["rule"], shown["group"]["labels"]) == ("grid", {"grid": "north"})
+    assert [one["id"] for one in shown["group"]["related"]] == [first["id"]]
+    listed = client.get("/v1/incidents", params={"group": shown["group"]["id"]}).raise_for_status().json()
+    assert {incident["id"] for incident in listed["incidents"]} == {first["id"], second["id"]}
+    assert read(client, create(client))["group"] is None

@@ -15,6 +15,7 @@ from incident_manager.demo.llm.server import ServiceServer
 from incident_manager.domain.alert import new_alert
 from incident_manager.domain.assessment import Assessment, Finding, Job, outline
 from incident_manager.domain.delivery import Delivery
+from incident_manager.domain.grouping import GroupingRules
 from incident_manager.domain.incident import Incident
 from incident_manager.llm.factory import build_assessors, build_services
 from incident_manager.notify.backoff import Backoff
@@ -82,6 +83,7 @@ class Desk:
     actions: IncidentActions
     worker: AssessmentWorker
     servers: dict[str, ServiceServer]
+    plan: AssessmentPlan
     released: asyncio.Event
     """Set when notifications became due that were held."""
 
@@ -125,8 +127,14 @@ def patience() -> float:
 
 
 @pytest.fixture
+def grouping() -> GroupingRules:
+    """Which incidents belong together: none, unless a test says so."""
+    return GroupingRules()
+
+
+@pytest.fixture
 async def desk(
-    servers: dict[str, ServiceServer], clock: FakeClock, tmp_path: Path, patience: float
+    servers: dict[str, ServiceServer], clock: FakeClock, tmp_path: Path, patience: float, grouping: GroupingRules
 ) -> AsyncIterator[Desk]:
     """All four services are set."""
     auth = {"type": "api_key", "key": KEY}
@@ -140,10 +148,10 @@ async def desk(
     assessors = build_assessors(clients, services, AssessmentSettings(critical_services=frozenset({"payments"})))
     store = Store(f"sqlite:///{tmp_path}/data/incidents.db", registry["database"])
     await store.start()
-    plan = AssessmentPlan.of(assessors, HOLD)
+    plan = AssessmentPlan.of(assessors, HOLD).with_grouping(grouping)
     released = asyncio.Event()
     policy = AssessmentPolicy(patience=patience, backoff=Backoff(base=5.0, maximum=60.0, random=lambda: 1.0))
-    worker = AssessmentWorker(store, assessors, Routes(), clock, on_enqueued=released.set, policy=policy)
+    worker = AssessmentWorker(store, assessors, Routes(), clock, on_enqueued=released.set, plan=plan, policy=policy)
     yield Desk(
         store=store,
         registry=registry,
@@ -152,6 +160,7 @@ async def desk(
         actions=IncidentActions(store, Routes(), clock, plan=plan),
         worker=worker,
         servers=servers,
+        plan=plan,
         released=released,
     )
     await worker.stop()

@@ -53,7 +53,7 @@ def test_check_config_names_everything_that_is_wrong(tmp_path: Path) -> None:
     (tmp_path / "bad.yaml").write_text("port: high\ndestinations: {ops: {type: webhook, url: 'ftp://x'}}\n")
     done = run("check-config", "--config", "bad.yaml", folder=tmp_path)
     assert done.returncode == 2
-    assert "bad.yaml: port:" in done.stderr
+    assert "bad.yaml:1:1: port:" in done.stderr
     assert "bad.yaml: destinations.ops.url:" in done.stderr
     assert "Traceback" not in done.stderr
 

@@ -1,11 +1,17 @@
 """Every refusal names the file, the key, the value (unless it is secret) and the rule."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from incident_manager.config_errors import InvalidSettingsError
+from incident_manager.config_positions import yaml_positions
 from incident_manager.settings import load_settings
 
 Write = Callable[..., Path]
@@ -53,8 +59,12 @@ def refusal(path: Path | None) -> str:
         ("breakers: {database: {window: 5}}", "breakers.database.window: must be {calls: number} or {seconds: number}"),
         ("breakers: {database: {window: {calls: 0}}}", "breakers.database.window.size: must be a whole number, 1 or"),
         ("breakers: {database: {preset: fast}}", "breakers.database.preset: must be one of cache, database, http_api"),
+        ("grouping: [{name: a, labels: []}]", "grouping[0].labels: must have at least 1 item"),
+        ("grouping: [{name: a, labels: [x, x]}]", "grouping[0].labels: names 'x' twice"),
+        ("grouping: [{name: a, labels: [x]}, {name: a, labels: [y]}]", "grouping[1].name: must be of one rule only"),
+        ("grouping: [{name: a, labels: [x], notify: some}]", "grouping[0].notify: must be 'first' or 'all'; given 'so"),
         ("port: 1\nport: 2", "the key 'port' occurs twice"),
-        ("port: [1", "is not valid YAML (line "),
+        ("port: [1", ":1:9: is not valid YAML (expected ',' or ']'"),
         ("- port", "must hold keys and values at the top level, not a list"),
         (
             "host: ${NO_SUCH_VARIABLE_HERE}",
@@ -65,8 +75,99 @@ def refusal(path: Path | None) -> str:
 def test_mistake_in_a_file(write: Write, text: str, expected: str) -> None:
     path = write(text)
     message = refusal(path)
-    assert message.startswith(f"{path}: ")
+    assert re.match(re.escape(str(path)) + r":(\d+:\d+:)? ", message)
     assert expected in message
+
+
+YAML = """\
+port: 1
+destinations:
+  hook:
+    type: webhook
+    url: https://example.org/
+routes:
+  - destinations: [hook]
+    escalation: [{after: 5, destinations: [hook, hok]}]
+dispatcher: {batch: 0,
+  bach: 1}
+"""
+TOML = """\
+# A comment
+port = 1
+text = '''
+host = 5
+'''
+
+[destinations.hook]
+type = "webhook"
+  url = "https://example.org/"
+
+[[routes]]
+destinations = ["hook"]
+[[routes]]
+destinations = [
+  "hook",  # [not.a.table]
+]
+escalation = [{after = 5, destinations = ["hok"]}]
+
+[dispatcher]
+batch = 0
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "expected"),
+    [
+        (
+            YAML,
+            "settings.yaml",
+            ["8:50: routes[0].escalation[0].destinations[1]: must be the name", "9:14: dispatcher.batch"],
+        ),
+        (YAML, "settings.yaml", ["10:3: dispatcher.bach: unknown key"]),
+        (
+            TOML,
+            "settings.toml",
+            ["3:1: text: unknown key", "17:27: routes[1].escalation[0].destinations[0]: must be the"],
+        ),
+        (TOML, "settings.toml", ["20:1: dispatcher.batch: must be greater than or equal to 1; given 0"]),
+        ("port = 1\nport = 2\n", "settings.toml", ["2:9: is not valid TOML"]),
+        ("port = 1\nhost = [1,\n", "settings.toml", ["is not valid TOML: it ends too early"]),
+        ("[dispatcher]\nlease = 5\n", "settings.toml", ["1:1: dispatcher: lease (5 s) must be longer"]),
+        ("a: 1\nhost: ${NO_SUCH}\n", "settings.yaml", ["2:1: host: needs the environment variable NO_SUCH"]),
+        ("destinations:\n  hook: {type: webhook}\n", "settings.yaml", ["2:3: destinations.hook.url: is required"]),
+        ("port: 1\n\nport: 2\n", "settings.yaml", ["3:1: is not valid YAML (the key 'port' occurs twice)"]),
+    ],
+    ids=str,
+)
+def test_mistake_is_named_with_line_and_column(write: Write, text: str, name: str, expected: list[str]) -> None:
+    path = write(text, name)
+    message = refusal(path)
+    for part in expected:
+        assert f"{path}:{part}" in message or f"{path}: {part}" in message
+
+
+def test_value_of_the_environment_is_named_without_a_line(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INCIDENT_MANAGER_PORT", "70000")
+    assert refusal(write("port: 1")).startswith("environment variable INCIDENT_MANAGER_PORT: port: must be less")
+
+
+TEXTS = st.text("ab\"'\n#[]={}", max_size=8)
+VALUES: st.SearchStrategy[Any] = st.recursive(
+    st.integers() | st.booleans() | TEXTS,
+    lambda below: st.lists(below, max_size=3) | st.dictionaries(TEXTS, below, max_size=3),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.dictionaries(TEXTS, VALUES, max_size=4))
+def test_every_key_of_a_file_has_a_position(values: dict[str, Any]) -> None:
+    text = yaml.safe_dump(values, allow_unicode=True)
+    lines = text.splitlines()
+    positions = yaml_positions(text)
+    for key in values:
+        assert 1 <= positions[key,].line <= len(lines)
+    assert set(values) == {path[0] for path in positions}
 
 
 @pytest.mark.parametrize(

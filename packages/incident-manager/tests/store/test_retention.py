@@ -9,8 +9,11 @@ from sqlalchemy import func, select
 
 from incident_manager.domain.alert import AlertStatus, new_alert
 from incident_manager.domain.errors import IncidentNotFoundError
+from incident_manager.domain.grouping import GroupingRule, GroupingRules
 from incident_manager.domain.incident import Incident
-from incident_manager.pipeline.process import AlertPipeline
+from incident_manager.pipeline.grouping_worker import GroupingWorker
+from incident_manager.pipeline.plan import AssessmentPlan
+from incident_manager.pipeline.process import AlertPipeline, nobody
 from incident_manager.settings import RetentionSettings
 from incident_manager.store import retention, schema
 from incident_manager.store.audit import AuditEntry, add_audit, newest_audit
@@ -37,7 +40,9 @@ class Archive:
     def __init__(self, store: Store, clock: FakeClock) -> None:
         self.store = store
         self.clock = clock
-        self.pipeline = AlertPipeline(store, Everybody(), clock)
+        plan = AssessmentPlan().with_grouping(GroupingRules([GroupingRule(name="source", labels=("source",))]))
+        self.pipeline = AlertPipeline(store, Everybody(), clock, plan=plan)
+        self.grouping = GroupingWorker(store, plan, clock, on_released=nobody)
 
     def now(self) -> datetime:
         return datetime.fromtimestamp(self.clock.time(), UTC)
@@ -55,6 +60,8 @@ class Archive:
     async def deliver(self) -> None:
         """Tell everybody what is owed."""
         outbox = self.store.outbox
+        while not await self.grouping.step():
+            pass
         while claimed := await outbox.claim(destination="ops", worker="w", now=self.now(), lease=60, limit=50):
             for delivery in claimed:
                 await outbox.mark_delivered(delivery.id, "w", self.now())
@@ -71,7 +78,15 @@ class Archive:
 
     async def rows(self) -> dict[str, int]:
         """How many rows each table has that belongs to incidents."""
-        tables = (schema.incidents, schema.alerts, schema.timeline, schema.outbox, schema.assessments)
+        tables = (
+            schema.incidents,
+            schema.alerts,
+            schema.timeline,
+            schema.outbox,
+            schema.assessments,
+            schema.group_members,
+            schema.incident_groups,
+        )
 
         async def work(unit: Any) -> dict[str, int]:
             return {

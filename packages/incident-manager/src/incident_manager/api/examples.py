@@ -158,6 +158,23 @@ EXAMPLES: dict[str, Any] = {
             "compliance_notes": [],
             "pending": [],
         },
+        "group": {
+            "id": "grp_019b8c0de7a07ccc8e9d0a1b2c3d4e5f",
+            "rule": "same-cluster",
+            "labels": {"cluster": "eu1"},
+            "started_at": _AT,
+            "size": 2,
+            "first": _INCIDENT["id"],
+            "related": [
+                {
+                    "id": "inc_019b8c0de7a07ddd8e9d0a1b2c3d4e5f",
+                    "title": "The database is slow",
+                    "severity": "P1",
+                    "status": "detected",
+                    "created_at": _AT,
+                }
+            ],
+        },
         "timeline": [
             {
                 "at": _AT,
@@ -176,6 +193,7 @@ EXAMPLES: dict[str, Any] = {
                 "attempts": 1,
                 "created_at": _AT,
                 "next_attempt_at": _AT,
+                "held_by": None,
                 "delivered_at": _AT,
                 "last_error": None,
             }

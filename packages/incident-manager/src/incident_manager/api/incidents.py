@@ -19,6 +19,7 @@ from incident_manager.api.route import StrictRoute
 from incident_manager.api.schemas import (
     Acknowledge,
     AssessmentOut,
+    GroupOut,
     IncidentCreate,
     IncidentDetail,
     IncidentOut,
@@ -26,6 +27,7 @@ from incident_manager.api.schemas import (
     IncidentPatch,
     Moment,
     NotificationOut,
+    RelatedIncident,
     Resolve,
     SeverityIn,
     TimelineOut,
@@ -36,7 +38,7 @@ from incident_manager.domain.assessment import Assessment, outline
 from incident_manager.domain.errors import IncidentNotFoundError
 from incident_manager.domain.incident import Incident, Status
 from incident_manager.domain.lifecycle import Edit
-from incident_manager.store import assessments
+from incident_manager.store import assessments, groups
 from incident_manager.store.paging import IncidentFilter, SortOrder
 from incident_manager.store.repository import UnitOfWork
 
@@ -82,6 +84,7 @@ async def incident_filter(
     assignee: Annotated[Term | None, Query(description="Only those that this person works on.")] = None,
     acknowledged: Annotated[bool | None, Query(description="Whether somebody has seen them.")] = None,
     text: Annotated[Term | None, Query(description="Occurs in the title, in any case.")] = None,
+    group: Annotated[Term | None, Query(description="Only those of this group.")] = None,
     since: Annotated[Moment | None, Query(description="Created at this moment or later.")] = None,
     until: Annotated[Moment | None, Query(description="Created before this moment.")] = None,
     updated_since: Annotated[Moment | None, Query(description="Last changed at this moment or later.")] = None,
@@ -100,6 +103,7 @@ async def incident_filter(
         assignee=assignee,
         acknowledged=acknowledged,
         text=text,
+        group=group,
         since=since,
         until=until,
         updated_since=updated_since,
@@ -126,6 +130,15 @@ def assessment_of(items: Sequence[Assessment]) -> AssessmentOut:
     """Return what was found out about an incident, as people are shown it."""
     findings = [item.finding for item in items if item.finding is not None]
     return AssessmentOut(**outline(findings), pending=[item.job for item in items if item.is_pending])
+
+
+async def _group(unit: UnitOfWork, incident_id: str) -> GroupOut | None:
+    group = (await groups.of_incidents(unit, [incident_id])).get(incident_id)
+    if group is None:
+        return None
+    members = await groups.members(unit, group.id)
+    related = [RelatedIncident.model_validate(member) for member in members if member.id != incident_id]
+    return GroupOut(**asdict(group), first=members[0].id, related=related)
 
 
 def _age(read: Read[Any]) -> dict[str, str]:
@@ -213,6 +226,7 @@ async def get_incident(
         return IncidentDetail(
             **dict(_shown(await unit.get(incident_id))),
             assessment=assessment_of(await assessments.of_incident(unit, incident_id)),
+            group=await _group(unit, incident_id),
             timeline=[TimelineOut.model_validate(entry) for entry in await unit.timeline(incident_id)],
             notifications=[NotificationOut.model_validate(entry) for entry in await unit.deliveries(incident_id)],
         )

@@ -148,6 +148,10 @@ class NotificationOut(Model):
     attempts: int = Field(description="Sends made so far; what an open circuit refused is none.")
     created_at: datetime
     next_attempt_at: datetime
+    held_by: Literal["assessment", "escalation", "grouping", "group"] | None = Field(
+        description="What it waits for besides: findings, its step of the escalation, its group; with `group` "
+        "its destination knows of another open incident of the group."
+    )
     delivered_at: datetime | None
     last_error: str | None
 
@@ -166,11 +170,33 @@ class AssessmentOut(Model):
     pending: list[Job] = Field(default=[], description="What the services are still to be asked.")
 
 
+class RelatedIncident(Model):
+    """Another incident of the same group."""
+
+    id: str
+    title: str
+    severity: Severity
+    status: Status
+    created_at: datetime
+
+
+class GroupOut(Model):
+    """The group of incidents that an incident belongs to."""
+
+    id: str = Field(description="For `GET /v1/incidents?group=`.")
+    rule: str = Field(description="The name of the rule, in the settings.")
+    labels: dict[str, str] = Field(description="What its incidents have in common.")
+    started_at: datetime = Field(description="When its first incident was opened.")
+    size: int = Field(description="How many incidents have joined it.")
+    first: str = Field(description="The id of its oldest incident.")
+    related: list[RelatedIncident] = Field(description="The others, oldest first.")
+
+
 class IncidentDetail(IncidentOut):
     """An incident with its history and its notifications, oldest first."""
 
     assessment: AssessmentOut
-
+    group: GroupOut | None = Field(description="The incidents that it belongs with; null if there is no rule for it.")
     timeline: list[TimelineOut]
     notifications: list[NotificationOut]
 

@@ -41,6 +41,12 @@ ASSESSMENT = "assessment"
 ESCALATION = "escalation"
 """Holds a notification until its step of the escalation is due; it is cancelled if nobody needs it by then."""
 
+GROUPING = "grouping"
+"""Holds a notification until it is known whether its incident belongs with others."""
+
+GROUP = "group"
+"""Holds a notification, without an end in time, as long as its destination knows of another incident of the group."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
@@ -52,8 +58,9 @@ class Delivery:
         payload: The incident when this was enqueued, as `Incident.to_dict` gives it.
         attempts: Sends made so far; a send an open breaker refused is none.
         next_attempt_at: Not to be sent before this; a retry moves it.
-        held_until: Not to be sent before this either, whatever the receiver does; None if nobody holds it.
-        held_by: Who holds it: `ASSESSMENT` or `ESCALATION`.
+        held_until: Not to be sent before this either, whatever the receiver does; None if nobody holds it. What a
+            `GROUP` holds is not sent at all; for a step of the escalation this is then when it would have been due.
+        held_by: Who holds it: `ASSESSMENT`, `ESCALATION`, `GROUPING` or `GROUP`.
         silent_until: Not to be sent before this either: until then a silence holds it; None if none does.
         silenced_by: The id of the silence.
         lease_until: Until when `leased_by` alone may send it; None if nobody may.

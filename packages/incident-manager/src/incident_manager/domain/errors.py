@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 _SHOWN = 120
 
 
@@ -127,6 +129,14 @@ class JournalFullError(JournalUnavailableError):
 
 class JournalError(IncidentManagerError):
     """The journal cannot be opened."""
+
+
+class DuplicateGroupError(IncidentManagerError):
+    """Another process has begun a group of incidents for the same labels just now; nothing was changed."""
+
+    def __init__(self, rule: str, labels: Mapping[str, str]) -> None:
+        shown = ", ".join(f"{_show(name)}={_show(value)}" for name, value in sorted(labels.items()))
+        super().__init__(f"another process has begun a group by the rule {_show(rule)} for {shown}")
 
 
 class StoreMigrationError(IncidentManagerError):

@@ -7,7 +7,7 @@ import secrets
 from datetime import datetime
 from typing import Literal
 
-Kind = Literal["inc", "alt", "msg", "sil", "run"]
+Kind = Literal["inc", "alt", "msg", "sil", "run", "grp"]
 
 
 def new_id(kind: Kind, at: datetime) -> str:

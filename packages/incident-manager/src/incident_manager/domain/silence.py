@@ -6,13 +6,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from fnmatch import fnmatchcase
 
 from incident_manager.domain.ids import new_id
 from incident_manager.domain.incident import Incident
-
-SOURCE = "source"
-"""The name that a matcher uses for the sender; every other name is that of a label."""
+from incident_manager.domain.matching import matches
 
 
 class SilenceState(StrEnum):
@@ -50,7 +47,7 @@ class Silence:
 
     def matches(self, incident: Incident) -> bool:
         """Tell whether the silence is about this incident."""
-        return all(fnmatchcase(_value(incident, name), pattern) for name, pattern in self.matchers.items())
+        return matches(incident, self.matchers)
 
 
 def new_silence(
@@ -87,7 +84,3 @@ def silent_until(incident: Incident, silences: Iterable[Silence], at: datetime) 
         last = max(later, key=lambda silence: silence.ends_at)
         end = last.ends_at
     return None if last is None else (end, last)
-
-
-def _value(incident: Incident, name: str) -> str:
-    return incident.source if name == SOURCE else incident.labels.get(name, "")

@@ -50,9 +50,17 @@ def severity_of(incident: Mapping[str, Any]) -> str:
 
 
 def facts(incident: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return what else is known, name and value, at most nine; what is not known is left out."""
-    values = ((name, as_text(incident.get(key)).strip()) for name, key in _FACTS)
+    """Return what else is known, name and value, at most ten; what is not known is left out."""
+    values = [(name, as_text(incident.get(key)).strip()) for name, key in _FACTS]
+    values.append(("Group", _group(incident.get("group"))))
     return [(name, value) for name, value in values if value]
+
+
+def _group(group: object) -> str:
+    """What an incident has in common with others: `3 incidents: cluster=eu1`."""
+    if not isinstance(group, Mapping) or not isinstance(size := group.get("size"), int) or size < 2:
+        return ""
+    return f"{size} incidents: " + ", ".join(f"{name}={value}" for name, value in labels(group))
 
 
 def labels(incident: Mapping[str, Any], key: str = "labels") -> list[tuple[str, str]]:

@@ -18,12 +18,11 @@ from incident_manager.domain.lifecycle import (
 )
 from incident_manager.domain.severity import Severity
 from incident_manager.pipeline.correlate import News
-from incident_manager.pipeline.persist import enqueue
+from incident_manager.pipeline.persist import enqueue, inquire
 from incident_manager.pipeline.plan import NO_ASSESSMENT, AssessmentPlan
 from incident_manager.pipeline.process import nobody
 from incident_manager.pipeline.router import Router
 from incident_manager.pipeline.witness import Witness
-from incident_manager.store import assessments
 from incident_manager.store.database import Store
 from incident_manager.store.repository import UnitOfWork
 from recloser import Clock
@@ -92,12 +91,12 @@ class IncidentActions:
             await witness.before(unit)
             await unit.insert(incident)
             await unit.add_timeline(entries)
-            await assessments.add(unit, [incident.id], self._plan.jobs, at)
+            await inquire(unit, [incident], self._plan, at)
             await witness.after(unit, None, incident)
             news = [News(NotificationEvent.TRIGGERED, incident)]
             return await enqueue(unit, news, self._router, at, self._plan)
 
-        if await self._store.run(work) or self._plan.jobs:
+        if await self._store.run(work) or self._plan:
             self._on_enqueued()
         return incident
 

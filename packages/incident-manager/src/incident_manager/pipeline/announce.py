@@ -8,13 +8,17 @@ from datetime import datetime, timedelta
 from itertools import chain
 from typing import Any, TypeAlias
 
-from incident_manager.domain.delivery import ASSESSMENT, ESCALATION, Delivery, NotificationEvent, new_delivery
+from incident_manager.domain.delivery import ASSESSMENT, ESCALATION, GROUPING, Delivery, NotificationEvent, new_delivery
+from incident_manager.domain.grouping import GroupingRules, GroupNotify
 from incident_manager.domain.incident import Incident
 from incident_manager.pipeline.correlate import News
 from incident_manager.pipeline.router import Router
 
 Present: TypeAlias = Callable[[Incident], dict[str, Any]]
 """What a notification holds of an incident."""
+
+UNTIL_GROUPED = 5.0
+"""Seconds that a page waits until it is known to which group its incident belongs, at most: then it is sent."""
 
 
 def deliveries_for(
@@ -56,6 +60,34 @@ def deliveries_for(
                 known.append(destination)
         steps[item.incident.id] = _escalation(item, known, router, payload, at)
     return [*deliveries, *chain.from_iterable(steps.values())]
+
+
+def held_until_grouped(
+    news: Iterable[News], deliveries: Iterable[Delivery], grouping: GroupingRules, at: datetime
+) -> list[Delivery]:
+    """Let the pages that a group may spare their destinations wait until it is known whether it does.
+
+    That is decided after the commit, within milliseconds; if nobody can decide, the page is sent.
+    """
+    if not grouping:
+        return list(deliveries)
+    latest = {item.incident.id: item.incident for item in news}
+    concerned = {key for key, incident in latest.items() if _may_be_spared(incident, grouping)}
+    until = at + timedelta(seconds=UNTIL_GROUPED)
+    return [
+        replace(delivery, held_until=until, held_by=GROUPING)
+        if delivery.incident_id in concerned
+        and delivery.event is NotificationEvent.TRIGGERED
+        and delivery.held_by is None
+        else delivery
+        for delivery in deliveries
+    ]
+
+
+def _may_be_spared(incident: Incident, grouping: GroupingRules) -> bool:
+    key = grouping.key_of(incident)
+    rule = None if key is None else grouping.named(key.rule)
+    return rule is not None and rule.notify is GroupNotify.FIRST
 
 
 def _addressees(item: News, known: Sequence[str], router: Router) -> list[tuple[str, NotificationEvent]]:

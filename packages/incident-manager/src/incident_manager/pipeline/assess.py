@@ -17,6 +17,7 @@ from incident_manager.llm.jobs import Assessor
 from incident_manager.notify.backoff import Backoff
 from incident_manager.notify.pacing import Pause, pause
 from incident_manager.pipeline.findings import keep
+from incident_manager.pipeline.plan import NO_ASSESSMENT, AssessmentPlan
 from incident_manager.pipeline.presentation import cleaned
 from incident_manager.pipeline.router import Router
 from incident_manager.store import assessments
@@ -61,6 +62,7 @@ class AssessmentWorker:
         router: Who is told when an incident proves worse.
         clock: Time.
         on_enqueued: Called after a commit that made notifications due; it must not block.
+        plan: What else is found out about incidents.
         policy: How services are asked.
         pause: How to wait.
     """
@@ -72,6 +74,7 @@ class AssessmentWorker:
         router: Router,
         clock: Clock,
         on_enqueued: Callable[[], None],
+        plan: AssessmentPlan = NO_ASSESSMENT,
         policy: AssessmentPolicy | None = None,
         pause: Pause = pause,
     ) -> None:
@@ -82,6 +85,7 @@ class AssessmentWorker:
         self._router = router
         self._clock = clock
         self._on_enqueued = on_enqueued
+        self._plan = plan
         self._policy = policy or AssessmentPolicy()
         self._pause = pause
         self._worker = new_worker("assess")
@@ -271,7 +275,8 @@ class AssessmentWorker:
 
     async def _keep(self, incident: Incident, results: Collection[Settled]) -> None:
         at = self._now()
-        due = await self._store.run(lambda unit: keep(unit, incident.id, self._worker, list(results), self._router, at))
+        router, plan = self._router, self._plan
+        due = await self._store.run(lambda unit: keep(unit, incident.id, self._worker, list(results), router, at, plan))
         if due:
             self._on_enqueued()
 

@@ -4,25 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
+from typing import Any
 
 from incident_manager.domain.assessment import Finding, Job
-from incident_manager.domain.delivery import ASSESSMENT, NotificationEvent
+from incident_manager.domain.delivery import ASSESSMENT, GROUPING, NotificationEvent
 from incident_manager.domain.incident import Incident
 from incident_manager.domain.lifecycle import classify
 from incident_manager.domain.severity import Severity
 from incident_manager.domain.timeline import TimelineEntry, TimelineKind
-from incident_manager.pipeline.announce import deliveries_for
+from incident_manager.pipeline.announce import Present, deliveries_for, held_until_grouped
 from incident_manager.pipeline.correlate import News
+from incident_manager.pipeline.plan import AssessmentPlan
 from incident_manager.pipeline.presentation import payload
 from incident_manager.pipeline.router import Router
 from incident_manager.pipeline.silencing import silenced
-from incident_manager.store import assessments, outbox
+from incident_manager.store import assessments, groups, outbox
 from incident_manager.store.assessments import Settled
 from incident_manager.store.repository import UnitOfWork
 
 
 async def keep(
-    unit: UnitOfWork, incident_id: str, worker: str, results: Sequence[Settled], router: Router, at: datetime
+    unit: UnitOfWork,
+    incident_id: str,
+    worker: str,
+    results: Sequence[Settled],
+    router: Router,
+    at: datetime,
+    plan: AssessmentPlan,
 ) -> int:
     """Store findings and what follows from them, in the transaction under way.
 
@@ -41,13 +49,22 @@ async def keep(
     known |= {item.finding.job: item.finding for item in settled}
     after = await _classify(unit, incident, news, at)
     if after.severity is not incident.severity:
+        await groups.look_again(unit, [incident_id], at)
         await outbox.cancel_escalation(unit, [incident_id])
-    rewritten = await outbox.rewrite(unit, incident_id, payload(after, known.values()))
+    group = (await groups.of_incidents(unit, [incident_id])).get(incident_id)
+
+    def present(shown: Incident) -> dict[str, Any]:
+        return payload(shown, known.values(), group)
+
+    rewritten = await outbox.rewrite(unit, incident_id, present(after))
     enqueued = 0
     if after.severity is not incident.severity:
-        enqueued = await _tell_of_worse(unit, after, rewritten, known.values(), router, at)
+        enqueued = await _tell_of_worse(unit, after, rewritten, present, router, at, plan)
     if known.keys() >= before.keys():
-        enqueued += await outbox.let_go(unit, incident_id, ASSESSMENT, at)
+        if await groups.is_undecided(unit, incident_id):
+            await outbox.hand_over(unit, incident_id, ASSESSMENT, GROUPING)
+        else:
+            enqueued += await outbox.let_go(unit, incident_id, ASSESSMENT, at)
     return enqueued
 
 
@@ -55,9 +72,10 @@ async def _tell_of_worse(
     unit: UnitOfWork,
     incident: Incident,
     rewritten: Collection[str],
-    findings: Collection[Finding],
+    present: Present,
     router: Router,
     at: datetime,
+    plan: AssessmentPlan,
 ) -> int:
     """Enqueue what is owed because an incident got worse; return how many notifications that is.
 
@@ -65,8 +83,9 @@ async def _tell_of_worse(
     """
     told = await unit.all_destinations_triggered([incident.id])
     worse = [News(NotificationEvent.ESCALATED, incident)]
-    owed = deliveries_for(worse, told, router, at, present=lambda shown: payload(shown, findings))
+    owed = deliveries_for(worse, told, router, at, present=present)
     owed = [item for item in owed if item.destination not in rewritten or item.held_by is not None]
+    owed = held_until_grouped(worse, owed, plan.grouping, at)
     owed = await silenced(unit, worse, owed, at)
     await unit.enqueue(owed)
     return len(owed)

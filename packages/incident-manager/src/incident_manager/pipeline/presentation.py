@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from incident_manager.domain.assessment import Finding, Job, digest, outline
+from incident_manager.domain.grouping import Group
 from incident_manager.domain.incident import Incident
 from incident_manager.llm.fallback.redaction import redact
 
@@ -19,10 +20,17 @@ def cleaned(incident: Incident, findings: Iterable[Finding]) -> Incident:
     return replace(incident, title=redact(incident.title).text, description=redact(incident.description).text)
 
 
-def payload(incident: Incident, findings: Iterable[Finding]) -> dict[str, Any]:
-    """What a notification holds of an incident."""
+def payload(incident: Incident, findings: Iterable[Finding], group: Group | None = None) -> dict[str, Any]:
+    """What a notification holds of an incident that was assessed."""
     known = list(findings)
     shown = outline(known)
     if any(finding.job is Job.SECURITY and finding.data.get("of") != digest(incident) for finding in known):
         shown["security"] = "unscanned"  # a person has changed the text since
-    return {**cleaned(incident, known).to_dict(), "assessment": shown}
+    return {**cleaned(incident, known).to_dict(), "assessment": shown, **of_group(group)}
+
+
+def of_group(group: Group | None) -> dict[str, Any]:
+    """What a notification holds of the group of an incident; nothing if it belongs to none."""
+    if group is None:
+        return {}
+    return {"group": {**asdict(group), "started_at": group.started_at.isoformat()}}

@@ -101,7 +101,7 @@ class AlertPipeline:
                 if attempt == ATTEMPTS:
                     raise
                 logger.info("another process was faster, looking again: %s", error)
-        if enqueued or self._plan.jobs:
+        if enqueued or self._plan:
             self._on_enqueued()
         return result
 

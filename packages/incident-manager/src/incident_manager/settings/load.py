@@ -13,7 +13,7 @@ from pydantic_settings import EnvSettingsSource
 from pydantic_settings import SettingsError as SourceError
 
 from incident_manager.config_errors import InvalidSettingsError, Problem, unknown_key
-from incident_manager.config_file import read_config_file
+from incident_manager.config_file import ConfigFile, read_config_file
 from incident_manager.config_report import Key, Layer, merge, problems_of
 from incident_manager.settings.settings import ENV_PREFIX, Settings
 
@@ -42,8 +42,9 @@ def load_settings(config: Path | None = None, overrides: Mapping[str, Any] | Non
         InvalidSettingsError: Something is wrong; the message names all of it, without secrets.
     """
     named = config or (Path(value) if (value := os.environ.get(CONFIG_VARIABLE)) else None)
+    file = read_config_file(named, os.environ) if named else ConfigFile()
     layers = [
-        Layer(lambda _: str(named or "settings"), read_config_file(named, os.environ) if named else {}),
+        Layer(lambda _: str(named or "settings"), file.values, file.positions),
         Layer(_variable, _environment()),
         Layer(lambda _: "command line", {key: value for key, value in (overrides or {}).items() if value is not None}),
     ]

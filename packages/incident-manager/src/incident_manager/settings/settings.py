@@ -13,6 +13,7 @@ from incident_manager.access.control import AuthMode
 from incident_manager.protection import UnknownBreakerNameError, breaker_table
 from incident_manager.settings.access import AccessSettings, TokenSettings
 from incident_manager.settings.destinations import DestinationSettings
+from incident_manager.settings.grouping import GroupingSettings
 from incident_manager.settings.ingest import IngestSettings
 from incident_manager.settings.monitoring import SelfMonitoringSettings
 from incident_manager.settings.notifications import DispatcherSettings, RouteSettings
@@ -52,6 +53,8 @@ class Settings(BaseSettings):
     """Who can be told, by name."""
     routes: tuple[RouteSettings, ...] | None = None
     """Who is told what; None tells every destination everything."""
+    grouping: tuple[GroupingSettings, ...] = ()
+    """Which incidents belong together, and of which of them people are told; the first rule that matches counts."""
     services: ServicesSettings = ServicesSettings()
     """The LLM-ops services: `sentinel`, `shield`, `edge_agent`, `governance`."""
     assessment: AssessmentSettings = AssessmentSettings()
@@ -117,6 +120,15 @@ class Settings(BaseSettings):
                 if known is not None and name not in known:
                     there = ", ".join(known) or "none"
                     raise located(path, name, f"must be the name of a destination; there are: {there}")
+        return value
+
+    @field_validator("grouping")
+    @classmethod
+    def _check_grouping(cls, value: tuple[GroupingSettings, ...]) -> tuple[GroupingSettings, ...]:
+        names = [rule.name for rule in value]
+        for index, name in enumerate(names):
+            if name in names[:index]:
+                raise located([index, "name"], name, "must be of one rule only")
         return value
 
     @field_validator("breakers")

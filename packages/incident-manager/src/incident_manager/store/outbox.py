@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import ColumnElement, Row, Update, and_, bindparam, exists, func, or_, select, update
 
-from incident_manager.domain.delivery import ESCALATION, Delivery, DeliveryStatus, NotificationEvent
+from incident_manager.domain.delivery import ESCALATION, GROUP, Delivery, DeliveryStatus, NotificationEvent
 from incident_manager.domain.timeline import TimelineEntry, TimelineKind
-from incident_manager.store import mapping
+from incident_manager.store import groups, mapping
 from incident_manager.store.repository import UnitOfWork
 from incident_manager.store.schema import IS_PENDING, later, outbox
 from incident_manager.store.superseded import superseded
@@ -40,15 +40,18 @@ _is_behind_another = exists().where(
     _earlier.c.incident_id == _waiting.c.incident_id,
     _earlier.c.destination == _waiting.c.destination,
     _earlier.c.sequence < _waiting.c.sequence,
-    # A step of the escalation that is still to come is no news that others would have to wait for.
-    or_(_earlier.c.held_by.is_(None), _earlier.c.held_by != ESCALATION, _earlier.c.attempts > 0),
+    # A step of the escalation that is still to come is no news that others would have to wait for; nor is what a
+    # group spares its destination.
+    or_(_earlier.c.held_by.is_(None), _earlier.c.held_by.not_in([ESCALATION, GROUP]), _earlier.c.attempts > 0),
     _is_pending(_earlier),
 )
+_is_not_spared = or_(_waiting.c.held_by.is_(None), _waiting.c.held_by != GROUP)
 _CLAIMABLE = (
     select(_waiting.c.sequence)
     .where(
         _waiting.c.destination == bindparam("of_destination"),
         _is_pending(_waiting),
+        _is_not_spared,
         _waiting.c.next_attempt_at <= bindparam("now"),
         or_(_waiting.c.held_until.is_(None), _waiting.c.held_until <= bindparam("now")),
         or_(_waiting.c.silent_until.is_(None), _waiting.c.silent_until <= bindparam("now")),
@@ -144,17 +147,20 @@ _LET_GO = (
     .where(_UNSENT, outbox.c.held_by == bindparam("holder"), outbox.c.held_until > bindparam("to"))
     .values(held_until=None, held_by=None)
 )
+_HAND_OVER = (
+    update(outbox).where(_UNSENT, outbox.c.held_by == bindparam("holder")).values(held_by=bindparam("next_holder"))
+)
 _CANCEL_HELD = (
     update(outbox)
     .where(outbox.c.incident_id.in_(bindparam("of_incidents", expanding=True)), IS_PENDING)
-    .where(outbox.c.held_by == ESCALATION, outbox.c.attempts == 0, outbox.c.leased_by.is_(None))
+    .where(outbox.c.held_by.in_([ESCALATION, GROUP]), outbox.c.attempts == 0, outbox.c.leased_by.is_(None))
     .values(status="cancelled", last_error="nobody needs it any more", **_FREE)
 )
 _COUNT = select(outbox.c.destination, func.count().label("waiting")).where(IS_PENDING).group_by(outbox.c.destination)
 _ready_at = later(later(_waiting.c.next_attempt_at, _waiting.c.held_until), _waiting.c.silent_until)
 _free_at = later(_ready_at, _waiting.c.lease_until)
 _NEXT_DUE = select(func.min(_free_at)).where(
-    _waiting.c.destination == bindparam("of_destination"), _is_pending(_waiting), ~_is_behind_another
+    _waiting.c.destination == bindparam("of_destination"), _is_pending(_waiting), _is_not_spared, ~_is_behind_another
 )
 
 
@@ -169,7 +175,7 @@ async def rewrite(unit: UnitOfWork, incident_id: str, payload: dict[str, Any]) -
 
 
 async def cancel_escalation(unit: UnitOfWork, incident_ids: Collection[str]) -> None:
-    """Cancel the steps of the escalation that are still to come."""
+    """Cancel the steps of the escalation that are still to come, and what a group spares its destinations."""
     if incident_ids:
         await unit.connection.execute(_CANCEL_HELD, {"of_incidents": sorted(incident_ids)})
 
@@ -178,6 +184,12 @@ async def let_go(unit: UnitOfWork, incident_id: str, holder: str, at: datetime) 
     """Hold the notifications of an incident no longer; return how many were held by this holder."""
     values = {"of_incident": incident_id, "holder": holder, "to": at}
     return (await unit.connection.execute(_LET_GO, values)).rowcount
+
+
+async def hand_over(unit: UnitOfWork, incident_id: str, holder: str, next_holder: str) -> None:
+    """Let another one hold the notifications of an incident, for as long as the first one would have."""
+    values = {"of_incident": incident_id, "holder": holder, "next_holder": next_holder}
+    await unit.connection.execute(_HAND_OVER, values)
 
 
 class Outbox:
@@ -273,6 +285,7 @@ class Outbox:
             error = "the incident was acknowledged or resolved before it could be sent"
             rows = [await _settle(unit, _CANCEL_ONE, delivery_id=one.id, error=error) for one in obsolete]
             await unit.add_timeline([_cancellation(row, at, error) for row in rows if row is not None])
+            await groups.look_again(unit, {one.incident_id for one in obsolete}, at)
             return bool(obsolete)
 
         # Most pages are not superseded: the first look takes no writer's turn.
@@ -293,6 +306,7 @@ class Outbox:
             entries = [_entry(row, at, TimelineKind.NOTIFICATION_FAILED, message)]
             if row.event == NotificationEvent.TRIGGERED:
                 entries += await _cancel_followers(unit, row, at)
+                await groups.look_again(unit, [row.incident_id], at)
             await unit.add_timeline(entries)
 
         await self._store.run(work)

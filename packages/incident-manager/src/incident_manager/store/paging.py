@@ -22,7 +22,7 @@ from sqlalchemy.types import Boolean
 from incident_manager.domain.errors import InvalidCursorError
 from incident_manager.domain.incident import Incident, Status
 from incident_manager.domain.severity import Severity
-from incident_manager.store.schema import incidents
+from incident_manager.store.schema import group_members, incidents
 
 _CURSOR = re.compile(r"([0-9a-f]{16})\.(-?\d{1,17})\.(inc_[0-9a-f]{32})\.([0-9a-f]{8})")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -43,6 +43,7 @@ class IncidentFilter:
     Attributes:
         labels: All of these labels have these values.
         text: Occurs in the title, in any case.
+        group: The id of the group they belong to.
         since: Created at this moment or after it.
         until: Created before this moment.
         updated_since: Last changed at this moment or after it.
@@ -57,6 +58,7 @@ class IncidentFilter:
     assignee: str | None = None
     acknowledged: bool | None = None
     text: str | None = None
+    group: str | None = None
     since: datetime | None = None
     until: datetime | None = None
     updated_since: datetime | None = None
@@ -149,6 +151,9 @@ def _conditions(where: IncidentFilter) -> list[ColumnElement[bool]]:
         conditions.append(
             column.acknowledged_at.is_not(None) if where.acknowledged else column.acknowledged_at.is_(None)
         )
+    if where.group is not None:
+        of_group = select(group_members.c.incident_id).where(group_members.c.group_id == where.group)
+        conditions.append(column.id.in_(of_group))
     if where.text:
         conditions.append(column.title.icontains(where.text, autoescape=True))
     return (

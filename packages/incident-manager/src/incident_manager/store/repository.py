@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from incident_manager.domain.alert import Alert
-from incident_manager.domain.delivery import ESCALATION, PAGES, Delivery, DeliveryStatus, NotificationEvent
+from incident_manager.domain.delivery import ESCALATION, GROUP, PAGES, Delivery, DeliveryStatus, NotificationEvent
 from incident_manager.domain.errors import (
     DuplicateAlertError,
     DuplicateOpenIncidentError,
@@ -82,10 +82,10 @@ _TOLD = (
         # An acknowledgement is owed only to who knows, or may know, of the incident.
         outbox.c.event.in_([*sorted(PAGES), NotificationEvent.ACKNOWLEDGED.value]),
         outbox.c.status.in_([DeliveryStatus.PENDING.value, DeliveryStatus.DELIVERED.value]),
-        # Steps of an escalation that nobody has been told by yet.
+        # Not by steps of an escalation that nobody has been told by yet, nor by what a group spares its destinations.
         or_(
             outbox.c.held_by.is_(None),
-            outbox.c.held_by != ESCALATION,
+            outbox.c.held_by.not_in([ESCALATION, GROUP]),
             outbox.c.attempts > 0,
             outbox.c.status == DeliveryStatus.DELIVERED.value,
         ),

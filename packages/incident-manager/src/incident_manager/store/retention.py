@@ -16,6 +16,8 @@ from incident_manager.store.schema import (
     audit,
     breaker_tallies,
     breaker_transitions,
+    group_members,
+    incident_groups,
     incidents,
     outbox,
     timeline,
@@ -39,6 +41,7 @@ _OLD = (
         # What is owed to somebody, or is being worked on, stays until that is over.
         ~exists().where(outbox.c.incident_id == incidents.c.id, outbox.c.status == "pending"),
         ~exists().where(assessments.c.incident_id == incidents.c.id, assessments.c.leased_by.is_not(None)),
+        ~exists().where(group_members.c.incident_id == incidents.c.id, group_members.c.is_pending),
     )
     .order_by(incidents.c.resolved_at)
     .limit(INCIDENTS)
@@ -54,12 +57,23 @@ def _some_of(table: Table) -> Delete:
 
 
 #: What refers to incidents goes before them.
-_BELONGINGS = tuple(_some_of(table) for table in (outbox, assessments, timeline, alerts))
+_BELONGINGS = tuple(_some_of(table) for table in (outbox, assessments, group_members, timeline, alerts))
 _STRAY_ALERTS = delete(alerts).where(
     alerts.c.id.in_(
         select(alerts.c.id)
         .where(alerts.c.incident_id.is_(None), alerts.c.received_at < bindparam("before"))
         .order_by(alerts.c.id)
+        .limit(ROWS)
+    )
+)
+_EMPTY_GROUPS = delete(incident_groups).where(
+    incident_groups.c.id.in_(
+        select(incident_groups.c.id)
+        .where(
+            incident_groups.c.started_at < bindparam("before"),
+            ~exists().where(group_members.c.group_id == incident_groups.c.id),
+        )
+        .order_by(incident_groups.c.id)
         .limit(ROWS)
     )
 )
@@ -101,6 +115,11 @@ async def forget_incidents(unit: UnitOfWork, before: datetime) -> int:
     if complete:
         gone += (await unit.connection.execute(_FORGET, {"ids": ids})).rowcount
     return gone
+
+
+async def forget_empty_groups(unit: UnitOfWork, before: datetime) -> int:
+    """Forget groups that began before a moment and whose incidents are all forgotten."""
+    return (await unit.connection.execute(_EMPTY_GROUPS, {"before": before})).rowcount
 
 
 async def forget_stray_alerts(unit: UnitOfWork, before: datetime) -> int:

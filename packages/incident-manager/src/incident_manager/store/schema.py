@@ -43,6 +43,9 @@ IS_PENDING = text("status = 'pending'")
 
 IS_TO_BE_ASSESSED = text("is_pending")
 """The same for assessments."""
+
+IS_TO_BE_GROUPED = text("is_pending")
+"""The same for members of groups."""
 IS_RESOLVED = text("status = 'resolved'")
 """The same for alerts that say a trouble is over."""
 
@@ -200,6 +203,40 @@ Index(
     assessments.c.next_attempt_at,
     sqlite_where=IS_TO_BE_ASSESSED,
     postgresql_where=IS_TO_BE_ASSESSED,
+)
+
+incident_groups = Table(
+    "incident_groups",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("key", String(64), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("rule", Text, nullable=False),
+    Column("labels", JsonObject, nullable=False),
+    Column("started_at", UtcDateTime, nullable=False),
+    Column("size", Integer, nullable=False),
+    UniqueConstraint("key", "number"),
+)
+
+group_members = Table(
+    "group_members",
+    metadata,
+    Column("incident_id", String(40), ForeignKey("incidents.id"), primary_key=True),
+    Column("group_id", String(40), ForeignKey("incident_groups.id")),
+    Column("rule", Text, nullable=False),
+    Column("labels", JsonObject, nullable=False),
+    Column("is_pending", Boolean, nullable=False),
+    Column("next_attempt_at", UtcDateTime, nullable=False),
+    Column("lease_until", UtcDateTime),
+    Column("leased_by", Text),
+)
+
+Index("ix_group_members_group_id", group_members.c.group_id)
+Index(
+    "ix_group_members_pending_next_attempt_at",
+    group_members.c.next_attempt_at,
+    sqlite_where=IS_TO_BE_GROUPED,
+    postgresql_where=IS_TO_BE_GROUPED,
 )
 
 silences = Table(

@@ -17,6 +17,7 @@ from incident_manager.store.retention import (
     Forget,
     forget_audit,
     forget_breaker_history,
+    forget_empty_groups,
     forget_incidents,
     forget_stray_alerts,
 )
@@ -134,6 +135,7 @@ class RetentionSweep(Sweep):
         gone = 0
         if self._incidents is not None:
             gone += await self._all(forget_incidents, self._ago(self._incidents))
+            gone += await self._all(forget_empty_groups, self._ago(self._incidents))
             gone += await self._all(forget_stray_alerts, self._ago(self._incidents))
         if self._audit is not None:
             gone += await self._all(forget_audit, self._ago(self._audit))
