@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Sequence
 
 from incident_manager.domain.alert import Alert
@@ -24,6 +25,9 @@ class AlertIntake:
     While something waits in the journal, what comes goes behind it, so that alerts count in the order of their coming.
     An alert may be stored and journaled as well, when nobody can tell whether a commit succeeded; it counts once.
 
+    Attributes:
+        taken: What became of how many alerts, since the start.
+
     Args:
         pipeline: Stores alerts in the database.
         journal: Open.
@@ -31,6 +35,7 @@ class AlertIntake:
     """
 
     def __init__(self, pipeline: AlertPipeline, journal: Journal, patience: float) -> None:
+        self.taken: Counter[Action] = Counter()
         self._pipeline = pipeline
         self._journal = journal
         self._patience = patience
@@ -54,8 +59,11 @@ class AlertIntake:
         Raises:
             JournalUnavailableError: Neither the database nor the journal can take them.
         """
-        if not alerts:
-            return []
+        accepted = await self._take(alerts) if alerts else []
+        self.taken.update(one.action for one in accepted)
+        return accepted
+
+    async def _take(self, alerts: Sequence[Alert]) -> list[Accepted]:
         try:
             async with asyncio.timeout(self._patience):
                 await self._replay.last_batch_is_done()
