@@ -61,6 +61,7 @@ def test_series_are_there_at_zero_before_the_first_event(tmp_path: Path) -> None
     for name, labels in (
         ("alerts_total", {"action": "opened"}),
         ("alerts_total", {"action": "journaled"}),
+        ("alerts_refused_total", {}),
         ("deliveries_total", {"destination": "ops", "outcome": "failed"}),
         ("outbox_waiting", {"destination": "ops"}),
         ("outbox_ready", {"destination": "ops"}),

@@ -50,6 +50,11 @@ class ServiceCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """The metrics now."""
         yield self._alerts()
+        yield CounterMetricFamily(
+            self._prefix + "alerts_refused",
+            "Alerts that neither the database nor the journal could take.",
+            self._intake.refused,
+        )
         yield self._deliveries()
         yield self._assessments()
         if self.condition is not None:

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from incident_manager.domain.alert import Alert
-from incident_manager.domain.errors import DuplicateOpenIncidentError, StoreUnavailableError
+from incident_manager.domain.errors import DuplicateOpenIncidentError, JournalUnavailableError, StoreUnavailableError
 from incident_manager.pipeline.coalesce import Coalescer
 from incident_manager.pipeline.correlate import Accepted, Action
 from incident_manager.pipeline.order import order_of
@@ -27,6 +27,7 @@ class AlertIntake:
 
     Attributes:
         taken: What became of how many alerts, since the start.
+        refused: How many could not be taken.
 
     Args:
         pipeline: Stores alerts in the database.
@@ -36,6 +37,7 @@ class AlertIntake:
 
     def __init__(self, pipeline: AlertPipeline, journal: Journal, patience: float) -> None:
         self.taken: Counter[Action] = Counter()
+        self.refused = 0
         self._pipeline = pipeline
         self._journal = journal
         self._patience = patience
@@ -59,7 +61,11 @@ class AlertIntake:
         Raises:
             JournalUnavailableError: Neither the database nor the journal can take them.
         """
-        accepted = await self._take(alerts) if alerts else []
+        try:
+            accepted = await self._take(alerts) if alerts else []
+        except JournalUnavailableError:
+            self.refused += len(alerts)
+            raise
         self.taken.update(one.action for one in accepted)
         return accepted
 
