@@ -16,7 +16,7 @@ EDITABLE := -e packages/recloser -e packages/incident-manager
 # What is compiled once need not be compiled again by each process that the tests start.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help serve test test-python-kernel test-native test-pythons test-clients mutants lint format bench bench-library bench-service compare docs lock clean
+.PHONY: help serve test test-python-kernel test-native test-pythons test-clients mutants lint format bench bench-library bench-service compare docs dashboards grafana-schema lock clean
 .DEFAULT_GOAL := help
 
 help: ## Show this help
@@ -86,6 +86,12 @@ docs: $(BIN)/python locks/docs.txt mkdocs.yml ## Build the documentation into si
 	@test -x $(VENV)-docs/bin/python || $(UV) venv --quiet --python $(BIN)/python $(VENV)-docs
 	$(UV) pip install --quiet --python $(VENV)-docs/bin/python --require-hashes -r locks/docs.txt
 	NO_MKDOCS_2_WARNING=1 $(VENV)-docs/bin/mkdocs build --quiet --strict
+
+dashboards: $(VENV)/.dev ## Write the dashboards for Grafana into deploy/grafana/
+	$(BIN)/python -m deploy.grafana.source
+
+grafana-schema: ## Make the schemas anew that the tests hold the dashboards against (needs npm)
+	deploy/grafana/schema/generate.sh
 
 lint: $(VENV)/.dev ## Check style (ruff) and types (mypy --strict)
 	$(BIN)/ruff check .

@@ -6,7 +6,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Protocol, TypeVar
 
 from fastapi import FastAPI
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, Histogram
+from prometheus_client.registry import Collector
 
 from incident_manager.access.audit_trail import AuditTrail
 from incident_manager.access.factory import build_access
@@ -33,6 +34,7 @@ from incident_manager.api.limits import BodyLimit
 from incident_manager.api.openapi import install_openapi
 from incident_manager.api.origin import OwnOriginOnly
 from incident_manager.api.request_id import RequestId
+from incident_manager.api.request_metrics import RequestMetrics, request_durations
 from incident_manager.api.route import AllowedMethods, strangers_of
 from incident_manager.api.services import Services
 from incident_manager.cache.reads import Reads
@@ -41,6 +43,8 @@ from incident_manager.domain.errors import IncidentManagerError
 from incident_manager.domain.grouping import GroupingRules
 from incident_manager.history.recorder import BreakerRecorder
 from incident_manager.llm.factory import build_assessors, build_services
+from incident_manager.metrics.collector import ServiceCollector
+from incident_manager.metrics.condition import ConditionReader
 from incident_manager.notify.dispatcher import Dispatcher
 from incident_manager.notify.factory import build_destinations, build_policy, build_router
 from incident_manager.pipeline.actions import IncidentActions
@@ -48,7 +52,6 @@ from incident_manager.pipeline.assess import AssessmentPolicy, AssessmentWorker
 from incident_manager.pipeline.expire import Expiry
 from incident_manager.pipeline.grouping_worker import GroupingWorker
 from incident_manager.pipeline.intake import AlertIntake
-from incident_manager.pipeline.metrics import JournalCollector
 from incident_manager.pipeline.plan import AssessmentPlan
 from incident_manager.pipeline.process import AlertPipeline
 from incident_manager.pipeline.router import Router
@@ -106,11 +109,12 @@ def create_app(settings: Settings, *, clock: Clock | None = None) -> FastAPI:
         clock: Time, for everything in it; the system's by default.
     """
     time = clock or SystemClock()
+    durations = request_durations(METRICS_PREFIX)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         try:
-            async with _running(settings, time) as services:
+            async with _running(settings, time, durations) as services:
                 app.state.services = services
                 app.state.end_streams = services.stream.end
                 yield
@@ -134,15 +138,16 @@ def create_app(settings: Settings, *, clock: Clock | None = None) -> FastAPI:
     app.add_middleware(WebPages)
     app.add_middleware(OwnOriginOnly)
     app.add_middleware(RequestId)
+    app.add_middleware(RequestMetrics, durations=durations)
     return app
 
 
 @asynccontextmanager
-async def _running(settings: Settings, clock: Clock) -> AsyncIterator[Services]:
+async def _running(settings: Settings, clock: Clock, durations: Histogram) -> AsyncIterator[Services]:
     """Everything that runs, started in the order in which one part needs the other, and stopped in reverse."""
     async with AsyncExitStack() as stack:
-        registry, metrics = _breakers(settings, clock)
-        reads, store, journal = await _storage(stack, settings, registry, metrics, clock)
+        registry = _breakers(settings, clock)
+        reads, store, journal = await _storage(stack, settings, registry, clock)
         history = await _started(stack, BreakerRecorder(store, registry, clock))
         access = build_access(settings, store, clock)
         await _started(stack, access.directory)
@@ -172,13 +177,15 @@ async def _running(settings: Settings, clock: Clock) -> AsyncIterator[Services]:
         grace = settings.ingest.resolve_timeout
         await _started(stack, Expiry(store, router, clock, grace=grace, on_enqueued=changed, plan=plan))
         await _self_monitoring(stack, settings, registry, intake, clock)
+        collector = ServiceCollector(METRICS_PREFIX, intake, dispatcher, assessment, clock)
         yield Services(
             clock=clock,
             registry=registry,
-            metrics=metrics,
+            metrics=_metrics(registry, collector, durations),
+            collector=collector,
+            condition=ConditionReader(registry, store, journal, dispatcher, clock),
             store=store,
             reads=reads,
-            journal=journal,
             intake=intake,
             dispatcher=dispatcher,
             actions=IncidentActions(store, router, clock, on_enqueued=changed, plan=plan),
@@ -214,20 +221,26 @@ def _retention(settings: Settings, store: Store, clock: Clock) -> RetentionSweep
     )
 
 
-def _breakers(settings: Settings, clock: Clock) -> tuple[Registry, CollectorRegistry]:
+def _breakers(settings: Settings, clock: Clock) -> Registry:
     cached = settings.cache_url is not None
     table = breaker_table(settings.destinations, settings.breakers, settings.services.present, cache=cached)
     registry = build_registry(table, clock)
     registry.add_listener(_log_change, (StateChanged, ControlChanged))
-    metrics = CollectorRegistry()
-    BreakerCollector(registry, METRICS_PREFIX, register=metrics)
     if not settings.destinations:
         logger.warning("no destination is set: incidents are kept, and nobody is told of them")
-    return registry, metrics
+    return registry
+
+
+def _metrics(registry: Registry, *others: Collector) -> CollectorRegistry:
+    metrics = CollectorRegistry()
+    BreakerCollector(registry, METRICS_PREFIX, register=metrics)
+    for collector in others:
+        metrics.register(collector)
+    return metrics
 
 
 async def _storage(
-    stack: AsyncExitStack, settings: Settings, registry: Registry, metrics: CollectorRegistry, clock: Clock
+    stack: AsyncExitStack, settings: Settings, registry: Registry, clock: Clock
 ) -> tuple[Reads, Store, Journal]:
     cache = _cache(settings, registry)
     if cache is not None:
@@ -239,7 +252,6 @@ async def _storage(
     await _started(stack, Opening(store))
     limits = settings.journal
     journal = Journal(settings.journal_path, max_alerts=limits.max_alerts, max_bytes=limits.max_bytes, clock=clock)
-    metrics.register(JournalCollector(journal, METRICS_PREFIX))
     stack.push_async_callback(journal.close)
     await journal.open()
     return reads, store, journal

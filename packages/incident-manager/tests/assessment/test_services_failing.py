@@ -7,6 +7,7 @@ import pytest
 from incident_manager.demo.llm.faults import Fault
 from incident_manager.domain.assessment import Job
 from incident_manager.domain.severity import Severity
+from incident_manager.pipeline.assess import Settlement
 from recloser import State
 
 from .conftest import Desk
@@ -36,6 +37,7 @@ async def test_rules_stand_in_and_the_service_is_asked_again(
     assert shown[field] == fallback
     assert _is_complete(shown), "the other services are asked all the same"
     assert (await desk.assessments(incident_id))[job].is_pending
+    assert (desk.worker.settled[job, Settlement.ANSWERED], desk.worker.settled[job, Settlement.POSTPONED]) == (0, 1)
     [told] = await desk.deliveries(incident_id)
     assert told.payload["assessment"][field] == fallback
 
@@ -44,6 +46,7 @@ async def test_rules_stand_in_and_the_service_is_asked_again(
     await desk.assess()
     assert (await desk.shown(incident_id))[field] == real
     assert not (await desk.assessments(incident_id))[job].is_pending
+    assert desk.worker.settled[job, Settlement.ANSWERED] == 1
 
 
 @pytest.mark.parametrize(("service", "job", "field", "fallback", "real"), STAND_INS)
@@ -75,6 +78,7 @@ async def test_slow_service_delays_the_notification_no_longer_than_the_patience(
     async with asyncio.timeout(20):
         await desk.released.wait()
     assert (await desk.shown(incident_id))["classified_by"] == "rules"
+    assert desk.worker.settled[Job.SEVERITY, Settlement.LATE] == 1
     released = await desk.deliveries(incident_id)
     assert {item.held_until for item in released} == {None}
     await desk.worker.finish()

@@ -5,7 +5,6 @@ taking the service out of rotation would lose the alerts that it can still store
 """
 
 import importlib.metadata
-from typing import Literal
 
 from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -14,8 +13,7 @@ from incident_manager.access.roles import Role
 from incident_manager.api.authentication import open_to_all, requires
 from incident_manager.api.route import StrictRoute
 from incident_manager.api.schemas import Alive, CircuitBreakersHealth, Health, JournalHealth, Ready
-from incident_manager.api.services import Current, Services
-from incident_manager.domain.errors import StoreUnavailableError
+from incident_manager.api.services import Current
 
 router = APIRouter(tags=["health"], route_class=StrictRoute)
 
@@ -25,37 +23,21 @@ VERSION = importlib.metadata.version("llm-incident-manager")
 @router.get("/health", dependencies=[requires(Role.READ)])
 async def health(services: Current) -> Health:
     """The state of the service and of what it depends on; 200 even when some of it fails."""
-    breakers = CircuitBreakersHealth.model_validate(services.registry.health())
-    waiting = await _waiting(services)
-    problems = services.dispatcher.problems()
-    journal = _journal(services)
-    healthy = breakers.healthy and waiting is not None and not problems and not journal.waiting + journal.set_aside
-    status: Literal["healthy", "degraded"] = "healthy" if healthy else "degraded"
+    condition = await services.condition.read()
+    journal = condition.journal
     return Health(
-        status=status,
+        status="healthy" if condition.is_healthy else "degraded",
         version=VERSION,
-        circuit_breakers=breakers,
-        waiting_notifications=waiting,
-        journal=journal,
-        delivery_problems=problems,
+        circuit_breakers=CircuitBreakersHealth.model_validate(condition.breakers),
+        waiting_notifications=None if condition.backlog is None else dict(condition.backlog.waiting),
+        journal=JournalHealth(
+            waiting=journal.waiting,
+            oldest_age=condition.journal_age,
+            set_aside=journal.set_aside,
+            bytes=journal.size,
+        ),
+        delivery_problems=dict(condition.delivery_problems),
     )
-
-
-def _journal(services: Services) -> JournalHealth:
-    state = services.journal.state
-    return JournalHealth(
-        waiting=state.waiting,
-        oldest_age=services.journal.oldest_age,
-        set_aside=state.set_aside,
-        bytes=state.size,
-    )
-
-
-async def _waiting(services: Services) -> dict[str, int] | None:
-    try:
-        return dict(await services.store.outbox.waiting())
-    except StoreUnavailableError:
-        return None
 
 
 @router.get("/health/live", dependencies=[open_to_all()])
@@ -78,4 +60,5 @@ async def ready(services: Current) -> Ready:
 )
 async def metrics(services: Current) -> Response:
     """Metrics in Prometheus' text format, prefix `llm_incident_manager_`."""
+    services.collector.condition = await services.condition.read()
     return Response(generate_latest(services.metrics), media_type=CONTENT_TYPE_LATEST)

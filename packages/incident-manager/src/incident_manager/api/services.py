@@ -14,12 +14,13 @@ from incident_manager.api.schemas import AcceptedAlert, AcceptedAlerts
 from incident_manager.cache.reads import Reads
 from incident_manager.domain.alert import Alert
 from incident_manager.history.recorder import BreakerRecorder
+from incident_manager.metrics.collector import ServiceCollector
+from incident_manager.metrics.condition import ConditionReader
 from incident_manager.notify.dispatcher import Dispatcher
 from incident_manager.pipeline.actions import IncidentActions
 from incident_manager.pipeline.intake import AlertIntake
 from incident_manager.settings import IngestSettings
 from incident_manager.store.database import Store
-from incident_manager.store.journal import Journal
 from incident_manager.stream.hub import StreamHub
 from recloser import Clock, Registry
 from recloser.dashboard import Dashboard
@@ -32,9 +33,10 @@ class Services:
     clock: Clock
     registry: Registry
     metrics: CollectorRegistry
+    collector: ServiceCollector
+    condition: ConditionReader
     store: Store
     reads: Reads
-    journal: Journal
     intake: AlertIntake
     dispatcher: Dispatcher
     actions: IncidentActions

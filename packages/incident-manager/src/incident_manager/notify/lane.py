@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import traceback
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 
 from incident_manager.domain.delivery import MAY_HAVE_ARRIVED, PAGES, Delivery
 from incident_manager.domain.errors import StoreUnavailableError
@@ -28,12 +30,28 @@ _LEAST_WAIT = 0.2
 """Seconds to wait for a row that is due but leased or behind another one, so that looking again is no busy loop."""
 
 
+class Attempt(StrEnum):
+    """How an attempt to deliver ended."""
+
+    DELIVERED = "delivered"
+    RETRIED = "retried"
+    """Not now; it is tried again."""
+    FAILED = "failed"
+    """Never."""
+    CANCELLED = "cancelled"
+    """It was a page that nobody needs any more, and it was not sent."""
+
+
 class Lane:
     """Delivers to one destination, until stopped.
 
     While the breaker rejects, rows are deferred to its retry time: they are not sent, not counted as attempts and not
     failed. What happens to the store is survived: a lane that cannot read waits and says so in `problem`; one that
     cannot write the outcome of a send keeps it and tries again before it sends anything else.
+
+    Attributes:
+        problem: What keeps it from working; None while nothing does.
+        attempts: How many attempts ended in which way, since the start.
 
     Args:
         destination: Its name.
@@ -66,6 +84,7 @@ class Lane:
         self.destination = destination
         self.worker = worker
         self.problem: str | None = None
+        self.attempts: Counter[Attempt] = Counter()
         self._notifier = notifier
         self._breaker = breaker
         self._outbox = outbox
@@ -175,6 +194,7 @@ class Lane:
             if self._stopping.is_set() or now + self._policy.send_timeout > lease_ends:
                 return False
             if await self._is_superseded(delivery):
+                self.attempts[Attempt.CANCELLED] += 1
                 continue
             self._next_send = now + self._interval
             if not await self._deliver(delivery):
@@ -224,6 +244,7 @@ class Lane:
         logger.debug("%s was delivered to %s", delivery.id, self.destination)
         for warning in receipt.warnings:
             logger.warning("%s was delivered to %s, but %s", delivery.id, self.destination, warning)
+        self.attempts[Attempt.DELIVERED] += 1
         await self._settle(
             lambda: self._outbox.mark_delivered(
                 delivery.id, self.worker, self._now(), receipt=receipt.kept, warnings=receipt.warnings
@@ -236,6 +257,7 @@ class Lane:
         if age >= self._policy.give_up_after:
             await self._fail(delivery, f"given up after {age / 3600:.1f} h: {error}")
             return
+        self.attempts[Attempt.RETRIED] += 1
         attempts = delivery.attempts + 1
         backoff = self._policy.backoff
         asked = failure.retry_after
@@ -260,6 +282,7 @@ class Lane:
 
     async def _fail(self, delivery: Delivery, error: str) -> None:
         logger.error("%s will not be delivered to %s: %s", delivery.id, self.destination, error)
+        self.attempts[Attempt.FAILED] += 1
         await self._settle(lambda: self._outbox.mark_failed(delivery.id, self.worker, self._now(), error))
 
     async def _settle(self, write: Callable[[], Awaitable[None]]) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from itertools import groupby
 
 from incident_manager.domain.assessment import Assessment, Finding, Job
@@ -53,8 +55,24 @@ class AssessmentPolicy:
     poll: float = 15.0
 
 
+class Settlement(StrEnum):
+    """What one attempt at a job came to."""
+
+    ANSWERED = "answered"
+    """The service's answer is kept."""
+    LATE = "late"
+    """Rules stand in while the service is still at work."""
+    POSTPONED = "postponed"
+    """Rules stand in, and the service is asked again later."""
+    LEFT = "left"
+    """Rules stand in for good."""
+
+
 class AssessmentWorker:
     """Assesses what waits, until stopped. Use `start` and `stop`, from one event loop.
+
+    Attributes:
+        settled: How many attempts at each job came to what, since the start.
 
     Args:
         store: Where incidents and assessments are kept.
@@ -80,6 +98,7 @@ class AssessmentWorker:
     ) -> None:
         self.queue = AssessmentQueue(store)
         self.problem: str | None = None
+        self.settled: Counter[tuple[Job, Settlement]] = Counter()
         self._store = store
         self._assessors = {assessor.job: assessor for assessor in assessors}
         self._router = router
@@ -95,6 +114,11 @@ class AssessmentWorker:
         self._task: asyncio.Task[None] | None = None
         self._running: set[asyncio.Task[None]] = set()
         self._unsubscribe: list[Callable[[], None]] = []
+
+    @property
+    def jobs(self) -> Collection[Job]:
+        """What is found out: the jobs that somebody does."""
+        return self._assessors.keys()
 
     async def start(self) -> None:
         """Begin; what an earlier process left is assessed too."""
@@ -244,23 +268,31 @@ class AssessmentWorker:
         return await assessor.ask(incident)
 
     def _settled(self, item: Assessment, task: asyncio.Task[Finding], incident: Incident) -> Settled:
-        """What is to be kept of a job now."""
+        """What is to be kept of a job now; counted."""
+        settlement, settled = self._settlement(item, task, incident)
+        self.settled[item.job, settlement] += 1
+        return settled
+
+    def _settlement(
+        self, item: Assessment, task: asyncio.Task[Finding], incident: Incident
+    ) -> tuple[Settlement, Settled]:
         if not task.done():
-            return Settled(self._stand_in(item, incident), is_running=True)
+            return Settlement.LATE, Settled(self._stand_in(item, incident), is_running=True)
         error = task.exception()
         if error is None:
-            return Settled(task.result())
+            return Settlement.ANSWERED, Settled(task.result())
         finding = self._stand_in(item, incident)
         if isinstance(error, RequestRefusedError):
             logger.warning("%s of %s stays with %s: %s", item.job, item.incident_id, finding.by, error)
-            return Settled(finding)
+            return Settlement.LEFT, Settled(finding)
         if not isinstance(error, LlmServiceError | CircuitOpenError):
             logger.error("%s of %s met an unexpected error", item.job, item.incident_id, exc_info=error)
         age = (self._now() - item.created_at).total_seconds()
         if age >= self._policy.give_up_after:
             logger.warning("%s of %s stays with %s after %.1f h", item.job, item.incident_id, finding.by, age / 3600)
-            return Settled(finding)
-        return Settled(finding, pending_until=self._now() + timedelta(seconds=self._wait(item, error)))
+            return Settlement.LEFT, Settled(finding)
+        later = self._now() + timedelta(seconds=self._wait(item, error))
+        return Settlement.POSTPONED, Settled(finding, pending_until=later)
 
     def _stand_in(self, item: Assessment, incident: Incident) -> Finding:
         if item.finding is not None:

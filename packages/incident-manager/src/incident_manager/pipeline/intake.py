@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Sequence
 
 from incident_manager.domain.alert import Alert
-from incident_manager.domain.errors import DuplicateOpenIncidentError, StoreUnavailableError
+from incident_manager.domain.errors import DuplicateOpenIncidentError, JournalUnavailableError, StoreUnavailableError
 from incident_manager.pipeline.coalesce import Coalescer
 from incident_manager.pipeline.correlate import Accepted, Action
 from incident_manager.pipeline.order import order_of
@@ -24,6 +25,10 @@ class AlertIntake:
     While something waits in the journal, what comes goes behind it, so that alerts count in the order of their coming.
     An alert may be stored and journaled as well, when nobody can tell whether a commit succeeded; it counts once.
 
+    Attributes:
+        taken: What became of how many alerts, since the start.
+        refused: How many could not be taken.
+
     Args:
         pipeline: Stores alerts in the database.
         journal: Open.
@@ -31,6 +36,8 @@ class AlertIntake:
     """
 
     def __init__(self, pipeline: AlertPipeline, journal: Journal, patience: float) -> None:
+        self.taken: Counter[Action] = Counter()
+        self.refused = 0
         self._pipeline = pipeline
         self._journal = journal
         self._patience = patience
@@ -54,8 +61,15 @@ class AlertIntake:
         Raises:
             JournalUnavailableError: Neither the database nor the journal can take them.
         """
-        if not alerts:
-            return []
+        try:
+            accepted = await self._take(alerts) if alerts else []
+        except JournalUnavailableError:
+            self.refused += len(alerts)
+            raise
+        self.taken.update(one.action for one in accepted)
+        return accepted
+
+    async def _take(self, alerts: Sequence[Alert]) -> list[Accepted]:
         try:
             async with asyncio.timeout(self._patience):
                 await self._replay.last_batch_is_done()

@@ -1,0 +1,1 @@
+"""What `deploy/prometheus`, `deploy/grafana` and the runbooks promise, on real servers."""
