@@ -185,6 +185,7 @@ async def _running(settings: Settings, clock: Clock, durations: Histogram) -> As
             collector=collector,
             condition=ConditionReader(registry, store, journal, dispatcher, clock),
             store=store,
+            journal=journal,
             reads=reads,
             intake=intake,
             dispatcher=dispatcher,

@@ -21,6 +21,7 @@ from incident_manager.pipeline.actions import IncidentActions
 from incident_manager.pipeline.intake import AlertIntake
 from incident_manager.settings import IngestSettings
 from incident_manager.store.database import Store
+from incident_manager.store.journal import Journal
 from incident_manager.stream.hub import StreamHub
 from recloser import Clock, Registry
 from recloser.dashboard import Dashboard
@@ -36,6 +37,7 @@ class Services:
     collector: ServiceCollector
     condition: ConditionReader
     store: Store
+    journal: Journal
     reads: Reads
     intake: AlertIntake
     dispatcher: Dispatcher

@@ -51,7 +51,6 @@ class DeliveryView(NotificationOut):
     """One notification, and who holds it back."""
 
     held_until: datetime | None
-    held_by: str | None
     silent_until: datetime | None
     silenced_by: str | None
 
