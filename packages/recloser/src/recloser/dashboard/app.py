@@ -35,6 +35,7 @@ from recloser.dashboard.http import (
     Send,
     parse_form,
     read_body,
+    with_slash,
 )
 from recloser.dashboard.sampler import Sampler
 from recloser.registry import Registry
@@ -84,6 +85,11 @@ class Dashboard:
             **{f"/static/{name}": {"GET": self._file} for name in STATIC},
         }
 
+    @property
+    def viewers(self) -> int:
+        """How many are shown the breakers at the moment."""
+        return self._sampler.viewers
+
     def close(self) -> None:
         """Stop listening to the breakers and end the thread. The application of a server does not need it."""
         self._stop_listening()
@@ -125,9 +131,7 @@ class Dashboard:
 
     def _answer_to(self, request: Request) -> Answer:
         if not request.path:
-            raise HttpError(
-                307, "moved", "the page is at the address with a slash", location=_with_slash(request.scope)
-            )
+            raise HttpError(307, "moved", "the page is at the address with a slash", location=with_slash(request.scope))
         answers = self._answers.get(request.path, {"GET": self._events_head} if request.path == "/events" else None)
         if answers is None:
             raise HttpError(404, "not_found", f"there is nothing at {request.path}")
@@ -265,11 +269,6 @@ class Dashboard:
         record = await self._desk.carry_out(order, who)
         done = {"time": record.time.isoformat(), "who": who, "operation": record.operation, "reason": record.reason}
         return Response.json({"process": os.getpid(), **done, "breaker": summary(order.breaker.stats())})
-
-
-def _with_slash(scope: Scope) -> str:
-    # Relative to the address that was asked for, which a proxy may know under another path.
-    return str(scope.get("root_path", "")).rstrip("/").rpartition("/")[2] + "/"
 
 
 def _filter(request: Request) -> Filter:

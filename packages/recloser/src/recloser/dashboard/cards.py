@@ -148,12 +148,12 @@ def sparkline(bars: Iterable[Bar], slot: int) -> Texts:
         return "".join(f"M{x} {SPARK_HEIGHT - base:.4g}h3v{-max(1.0, height):.4g}h-3z" for x, height, base in columns)
 
     sums = [sum(column) for column in zip(*(bar[1:4] for bar in seen), strict=True)] or [0, 0, 0]
-    calls = f"{sum(sums):,} calls, {sums[1]:,} failed, {sums[2]:,} rejected" if sum(sums) else "No calls seen"
+    seen_calls = f"{sum(sums):,} call{'s' if sum(sums) != 1 else ''}, {sums[1]:,} failed, {sums[2]:,} rejected"
     return {
         "spark-succeeded": path(lambda bar: bar.succeeded, lambda bar: 0),
         "spark-failed": path(lambda bar: bar.failed, lambda bar: bar.succeeded),
         "spark-rejected": path(lambda bar: bar.rejected, lambda bar: bar.succeeded + bar.failed),
-        "spark-text": f"{calls} in the last {duration(BARS * BAR_SECONDS)}",
+        "spark-text": f"{seen_calls if sum(sums) else 'No calls seen'} in the last {duration(BARS * BAR_SECONDS)}",
     }
 
 
@@ -184,6 +184,6 @@ def _what(event: StateChanged | ControlChanged | BreakerReset) -> tuple[str, str
     if isinstance(event, ControlChanged):
         return "control", CONTROL_WORDS[event.to_control].lower() or "is automatic again", event.reason
     word = "opened" if event.to_state is State.OPEN else f"is {STATE_WORDS[event.to_state].lower()}"
-    for_how_long = "" if event.open_for is None else f" for {duration(event.open_for)}"
+    for_how_long = "" if event.open_for is None else f" for {duration(round(event.open_for))}"
     reason = event.reason.replace("_", " ")
     return str(event.to_state), word + for_how_long, f"{reason}: {event.detail}" if event.detail else reason

@@ -54,7 +54,8 @@ class Request:
     Attributes:
         scope: What the server says of it.
         method: In capitals.
-        path: Below the place where the page is mounted, from its first slash; empty for the place itself.
+        path: Below the place where the page is mounted, from its first slash and without a last one; `/` for the page
+            itself, and empty where the address of the page was asked for without its slash.
         query: The parameters; of those that come twice, the last.
         headers: By lower-case name; of those that come twice, the last.
     """
@@ -84,7 +85,20 @@ class Request:
 def _path_below(scope: Scope) -> str:
     # Servers and frameworks differ in whether `path` begins with `root_path`; ASGI 3 says that it does.
     path, root = str(scope["path"]), str(scope.get("root_path", "")).rstrip("/")
-    return path[len(root) :] if root and (path == root or path.startswith(f"{root}/")) else path
+    below = path[len(root) :] if root and (path == root or path.startswith(f"{root}/")) else path
+    if below.strip("/"):
+        return below.rstrip("/")  # Litestar adds one
+    return "/" if _asked_for(scope).endswith("/") else ""
+
+
+def _asked_for(scope: Scope) -> str:
+    raw_path = scope.get("raw_path")
+    return str(scope["path"]) if raw_path is None else raw_path.decode("latin-1").partition("?")[0]
+
+
+def with_slash(scope: Scope) -> str:
+    """The address of the page with its slash, relative to that without, which a proxy may know under another path."""
+    return f"./{_asked_for(scope).rpartition('/')[2]}/"
 
 
 def parse_form(encoded: bytes) -> dict[str, str]:

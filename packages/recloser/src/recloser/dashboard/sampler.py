@@ -12,8 +12,10 @@ import logging
 import os
 import threading
 import time
+import weakref
 from collections.abc import Callable
 
+from recloser.breaker import CircuitBreaker
 from recloser.dashboard.frames import Frame, Row, group_lines, groups_of
 from recloser.dashboard.history import History
 from recloser.dashboard.samples import Samples, slot_of
@@ -81,7 +83,7 @@ class Sampler:
         self._registry = registry
         self._history = history
         self._clock = clock
-        self._samples: dict[str, Samples] = {}
+        self._samples: weakref.WeakKeyDictionary[CircuitBreaker, Samples] = weakref.WeakKeyDictionary()
         self._number = 0
         self._begin()
 
@@ -164,14 +166,12 @@ class Sampler:
         entries = self._history.collect()
         collections = self._registry.keyed_collections()
         keyed = {collection.name: collection for collection in collections}
-        samples: dict[str, Samples] = {}
         rows = []
         for breaker in self._registry:
             stats = breaker.stats()
-            sampled = samples[breaker.name] = self._samples.get(breaker.name) or Samples()
+            sampled = self._samples.setdefault(breaker, Samples())
             sampled.add(stats, now)
             rows.append(Row(stats, sampled.bars, slot_of(now), groups_of(stats, keyed)))
-        self._samples = samples
         self._number += 1
         rows.sort(key=lambda row: row.urgency)
         return Frame(self._number, now, rows, group_lines(rows, collections), entries)

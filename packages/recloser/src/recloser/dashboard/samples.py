@@ -68,8 +68,6 @@ class Samples:
             self._bars.popleft()
         if before is None or before.calls == stats.calls:
             return
-        if any(count < before.calls[status] for status, count in stats.calls.items()):
-            return  # another breaker has taken the name
         fresh = _difference(before, stats, slot)
         if self._bars and self._bars[-1].slot == slot:
             fresh = _sum(self._bars.pop(), fresh)
