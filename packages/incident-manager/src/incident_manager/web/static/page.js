@@ -91,7 +91,9 @@
 
   let refreshing = false;
   let again = false;
+  let isLeaving = false; // a form was sent, and its answer takes the place of this page
   const refresh = async () => {
+    if (isLeaving) return;
     if (refreshing) {
       again = true;
       return;
@@ -99,6 +101,7 @@
     refreshing = true;
     try {
       const answer = await fetch(location.href, { headers: { Accept: "text/html" }, cache: "no-store" });
+      if (isLeaving) return;
       if (answer.redirected && new URL(answer.url).pathname === "/login") {
         location.reload(); // the session is over
         return;
@@ -171,10 +174,12 @@
     if (form.method !== "post") return;
     if (form.dataset.sent) event.preventDefault();
     form.dataset.sent = "yes";
+    isLeaving = true;
     form.querySelector("button")?.setAttribute("aria-disabled", "true");
   });
   addEventListener("pageshow", (event) => {
     if (!event.persisted) return;
+    isLeaving = false;
     for (const form of document.querySelectorAll("form[data-sent]")) {
       delete form.dataset.sent;
       form.querySelector("button")?.removeAttribute("aria-disabled");
