@@ -29,7 +29,9 @@ async def health(services: Current) -> Health:
     waiting = await _waiting(services)
     problems = services.dispatcher.problems()
     journal = _journal(services)
-    healthy = breakers.healthy and waiting is not None and not problems and not journal.waiting + journal.set_aside
+    refused = services.reload.problems()
+    stuck = problems or refused or journal.waiting + journal.set_aside
+    healthy = breakers.healthy and waiting is not None and not stuck
     status: Literal["healthy", "degraded"] = "healthy" if healthy else "degraded"
     return Health(
         status=status,
@@ -38,6 +40,7 @@ async def health(services: Current) -> Health:
         waiting_notifications=waiting,
         journal=journal,
         delivery_problems=problems,
+        configuration_problems=refused,
     )
 
 

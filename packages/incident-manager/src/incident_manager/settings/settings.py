@@ -10,14 +10,16 @@ from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from incident_manager.access.control import AuthMode
+from incident_manager.log_level import LogLevel
 from incident_manager.protection import UnknownBreakerNameError, breaker_table
 from incident_manager.settings.access import AccessSettings, TokenSettings
+from incident_manager.settings.catalog import CatalogSettings
 from incident_manager.settings.destinations import DestinationSettings
 from incident_manager.settings.grouping import GroupingSettings
 from incident_manager.settings.ingest import IngestSettings
 from incident_manager.settings.monitoring import SelfMonitoringSettings
 from incident_manager.settings.notifications import DispatcherSettings, RouteSettings
-from incident_manager.settings.section import located
+from incident_manager.settings.section import Seconds, located
 from incident_manager.settings.services import AssessmentSettings, ServicesSettings
 from incident_manager.settings.storage import CacheSettings, DatabaseSettings, JournalSettings, RetentionSettings
 from recloser import SettingsError
@@ -55,6 +57,12 @@ class Settings(BaseSettings):
     """Who is told what; None tells every destination everything."""
     grouping: tuple[GroupingSettings, ...] = ()
     """Which incidents belong together, and of which of them people are told; the first rule that matches counts."""
+    log_level: LogLevel = "info"
+    """What the log tells: `debug`, `info`, `warning` or `error`."""
+    reload_interval: Seconds | None = 5.0
+    """Seconds between two looks whether this file or the catalogue has changed; None: only at SIGHUP."""
+    catalog: CatalogSettings | None = None
+    """The catalogue of the services that incidents are about; None for none."""
     services: ServicesSettings = ServicesSettings()
     """The LLM-ops services: `sentinel`, `shield`, `edge_agent`, `governance`."""
     assessment: AssessmentSettings = AssessmentSettings()
