@@ -42,7 +42,7 @@ from incident_manager.domain.errors import IncidentManagerError
 from incident_manager.domain.grouping import GroupingRules
 from incident_manager.llm.factory import build_assessors, build_services
 from incident_manager.notify.dispatcher import Dispatcher
-from incident_manager.notify.factory import build_destinations, build_policy, build_routes
+from incident_manager.notify.factory import build_destinations, build_policy, build_rotations, build_routes
 from incident_manager.notify.routing import Router
 from incident_manager.pipeline.actions import IncidentActions
 from incident_manager.pipeline.assess import AssessmentPolicy, AssessmentWorker
@@ -155,7 +155,7 @@ async def _running(settings: Settings, clock: Clock, source: SettingsSource | No
 
         by_tier = {} if settings.catalog is None else settings.catalog.severity_by_tier
         catalog = Catalog(catalog_of(settings), by_tier)
-        router = Router(build_routes(settings), catalog)
+        router = Router(build_routes(settings), catalog, build_rotations(settings), clock)
         destinations = build_destinations(settings, registry, clock)
         policy = build_policy(settings.dispatcher)
         dispatcher = Dispatcher(store.outbox, destinations, clock=clock, policy=policy)

@@ -14,7 +14,7 @@ from incident_manager.domain.catalog import Catalog, CatalogService
 from incident_manager.domain.grouping import GroupingRules
 from incident_manager.log_level import set_log_level
 from incident_manager.notify.dispatcher import Dispatcher
-from incident_manager.notify.factory import build_destination, build_notifier, build_routes
+from incident_manager.notify.factory import build_destination, build_notifier, build_rotations, build_routes
 from incident_manager.notify.notifier import Notifier
 from incident_manager.notify.routing import Router
 from incident_manager.protection import UnknownBreakerNameError, breaker_table, notify_breaker
@@ -25,7 +25,7 @@ from recloser import Settings as BreakerSettings
 
 logger = logging.getLogger(__name__)
 
-LIVE = frozenset({"breakers", "catalog", "destinations", "grouping", "log_level", "routes"})
+LIVE = frozenset({"breakers", "catalog", "destinations", "grouping", "log_level", "rotations", "routes"})
 """Keys of the settings that are taken over while the service runs; any other one needs a restart."""
 
 
@@ -80,25 +80,28 @@ class LiveSettings:
         """Where the catalogue is."""
         return None if self.settings.catalog is None else self.settings.catalog.file
 
-    async def take_catalog(self) -> None:
-        """Take the catalogue over.
+    async def take_catalog(self) -> bool:
+        """Take the catalogue over; return whether it says anything else than before.
 
         Raises:
             InvalidSettingsError: It is refused; the services are those of before.
         """
         services = await asyncio.to_thread(catalog_of, self.settings)
-        self._replace_catalog(self.settings, services)
+        return self._replace_catalog(self.settings, services)
 
-    async def take_settings(self) -> None:
+    async def take_settings(self) -> bool:
         """Take the settings over, all that can change while the service runs, and say what cannot.
 
         Everything that may be refused comes first; from then on nothing is left half-done.
+
+        Returns:
+            Whether anything is other than before.
 
         Raises:
             InvalidSettingsError: They are refused; the settings are those of before.
         """
         if self._source is None:
-            return
+            return False
         before, source = self.settings, self._source
         given = await asyncio.to_thread(source.load)
         merged = before.model_copy(update={name: getattr(given, name) for name in LIVE})
@@ -109,6 +112,7 @@ class LiveSettings:
         await self._exchange(before, merged, notifiers)
         self.settings = merged
         self._warn(before, given)
+        return merged != before
 
     def _apply(self, merged: Settings, services: list[CatalogService], table: Mapping[str, BreakerSettings]) -> None:
         for name, breaker_settings in table.items():
@@ -140,14 +144,16 @@ class LiveSettings:
         for name, notifier in notifiers.items():
             breaker = self._parts.registry[notify_breaker(name)]
             await self._parts.dispatcher.put(name, build_destination(merged.destinations[name], notifier, breaker))
-        self._parts.router.replace(build_routes(merged))
+        self._parts.router.replace(build_routes(merged), build_rotations(merged))
         for name in before.destinations.keys() - merged.destinations.keys():
             await self._parts.dispatcher.remove(name)
+            # Closed first, so that nothing is told for ever of a circuit that is gone.
+            self._parts.registry[notify_breaker(name)].reset("its destination was taken out of the settings")
             self._parts.registry.remove(notify_breaker(name))
 
-    def _replace_catalog(self, settings: Settings, services: list[CatalogService]) -> None:
+    def _replace_catalog(self, settings: Settings, services: list[CatalogService]) -> bool:
         by_tier = {} if settings.catalog is None else settings.catalog.severity_by_tier
-        self._parts.catalog.replace(services, by_tier)
+        return self._parts.catalog.replace(services, by_tier)
 
     def _warn(self, before: Settings, given: Settings) -> None:
         fixed = [name for name in Settings.model_fields if name not in LIVE]

@@ -20,11 +20,12 @@ class Reloadable:
 
     Attributes:
         path: Where it is now; None if there is none.
-        take: Take it over as a whole, or raise `InvalidSettingsError` and leave everything as it was.
+        take: Take it over as a whole and tell whether that changed anything, or raise `InvalidSettingsError` and leave
+            everything as it was.
     """
 
     path: Callable[[], Path | None]
-    take: Callable[[], Awaitable[None]]
+    take: Callable[[], Awaitable[bool]]
 
 
 class Reload:
@@ -52,9 +53,10 @@ class Reload:
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Look from now on; the files as they are now have been taken already."""
+        """Look from now on."""
         for name, file in self._files.items():
-            self._taken[name] = self._noticed[name] = await _content(file.path())
+            # It is taken once more: it may have changed since it was read for the start.
+            self._taken[name], self._noticed[name] = None, await _content(file.path())
         self._task = asyncio.create_task(self._run(), name="reload changed files")
 
     async def stop(self) -> None:
@@ -98,15 +100,18 @@ class Reload:
         """
         for name, file in self._files.items():
             content = await _content(file.path())
-            if at_once or (content != self._taken[name] and content == self._noticed[name]):
+            if content is not None and (at_once or self._is_new(name, content)):
                 self._taken[name] = content
                 await self._take(name, file)
             self._noticed[name] = content
 
+    def _is_new(self, name: str, content: bytes | str) -> bool:
+        return content != self._taken[name] and content == self._noticed[name]
+
     async def _take(self, name: str, file: Reloadable) -> None:
         before = self._problems.pop(name, None)
         try:
-            await file.take()
+            changed = await file.take()
         except InvalidSettingsError as error:
             self._problems[name] = str(error)
             if before != str(error):
@@ -115,7 +120,8 @@ class Reload:
             self._problems[name] = f"unexpected {type(error).__name__}; the log says where"
             logger.exception("the %s could not be taken over", name)
         else:
-            logger.info("the %s were taken over from %s", name, file.path())
+            if changed or before is not None:
+                logger.info("the %s were taken over from %s", name, file.path())
 
 
 async def _content(path: Path | None) -> bytes | str | None:

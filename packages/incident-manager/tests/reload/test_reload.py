@@ -161,11 +161,12 @@ class Taker:
         self.taken: list[str] = []
         self.reload = Reload({"catalog": Reloadable(lambda: self.path, self.take)}, every=None)
 
-    async def take(self) -> None:
+    async def take(self) -> bool:
         text = self.path.read_text()
         if text == "bad":
             raise InvalidSettingsError([Problem(str(self.path), "a", "must be good")])
         self.taken.append(text)
+        return True
 
 
 @pytest.fixture
@@ -176,14 +177,16 @@ def taker(tmp_path: Path) -> Taker:
 
 async def test_change_is_taken_when_the_file_has_come_to_rest(taker: Taker) -> None:
     await taker.reload.start()
+    await taker.reload.look()
+    assert taker.taken == ["one"]
     taker.path.write_text("half")
     await taker.reload.look()
     taker.path.write_text("whole")
     await taker.reload.look()
-    assert taker.taken == []
+    assert taker.taken == ["one"]
     await taker.reload.look()
     await taker.reload.look()
-    assert taker.taken == ["whole"]
+    assert taker.taken == ["one", "whole"]
     await taker.reload.stop()
 
 
@@ -207,8 +210,10 @@ async def test_files_are_looked_at_by_themselves(tmp_path: Path) -> None:
     path.write_text("one")
     taken = asyncio.Event()
 
-    async def take() -> None:
-        taken.set()
+    async def take() -> bool:
+        if path.read_text() == "two":
+            taken.set()
+        return True
 
     reload = Reload({"settings": Reloadable(lambda: path, take)}, every=0.01)
     await reload.start()

@@ -80,14 +80,17 @@ class Catalog:
     def __init__(
         self, services: Iterable[CatalogService] = (), severity_by_tier: Mapping[str, Severity] | None = None
     ) -> None:
+        self._services: tuple[CatalogService, ...] = ()
         self.replace(services, severity_by_tier)
 
     def replace(
         self, services: Iterable[CatalogService], severity_by_tier: Mapping[str, Severity] | None = None
-    ) -> None:
-        """Go by other services from now on."""
+    ) -> bool:
+        """Go by other services from now on; return whether they are other than before."""
+        before, self._services = self._services, tuple(services)
         # One assignment: whoever looks meanwhile sees the old ones or the new ones.
-        self._known = (_Index.of(services), dict(severity_by_tier or {}))
+        self._known = (_Index.of(self._services), dict(severity_by_tier or {}))
+        return before != self._services
 
     def service_of(self, incident: Incident) -> CatalogService | None:
         """Return the service that an incident is about; None when the catalogue knows none."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from incident_manager.domain.oncall import Rotation
 from incident_manager.notify.backoff import Backoff
 from incident_manager.notify.dispatcher import Destination
 from incident_manager.notify.email import EmailNotifier
@@ -39,6 +40,11 @@ def build_routes(settings: Settings) -> list[Route]:
     if settings.routes is None:
         return [Route(frozenset(), tuple(settings.destinations))]
     return [_route(route) for route in settings.routes]
+
+
+def build_rotations(settings: Settings) -> dict[str, Rotation]:
+    """Who takes turns on call, by the name that routes use."""
+    return {name: rotation.as_rotation() for name, rotation in settings.rotations.items()}
 
 
 def _route(route: RouteSettings) -> Route:

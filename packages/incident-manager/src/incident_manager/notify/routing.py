@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
 
 from incident_manager.domain.catalog import Catalog, CatalogService
 from incident_manager.domain.incident import Incident
+from incident_manager.domain.oncall import Rotation
 from incident_manager.domain.severity import Severity
 from incident_manager.pipeline.router import Step
+from recloser import Clock, SystemClock
 
 
 @dataclass(frozen=True)
@@ -53,26 +56,53 @@ class Router:
     Args:
         routes: The rules, in the order of the settings.
         catalog: Which service an incident is about.
+        rotations: Who takes turns on call. The name of a rotation stands for the destination of whoever is on call.
+        clock: Time.
     """
 
-    def __init__(self, routes: Iterable[Route], catalog: Catalog | None = None) -> None:
-        self.replace(routes)
+    def __init__(
+        self,
+        routes: Iterable[Route],
+        catalog: Catalog | None = None,
+        rotations: Mapping[str, Rotation] | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self.replace(routes, rotations or {})
         self._catalog = catalog or Catalog()
+        self._clock = clock or SystemClock()
 
-    def replace(self, routes: Iterable[Route]) -> None:
-        """Go by other rules from now on."""
-        self._routes = tuple(routes)
+    def replace(self, routes: Iterable[Route], rotations: Mapping[str, Rotation]) -> None:
+        """Go by other rules and rotations from now on."""
+        self._routes, self._rotations = tuple(routes), dict(rotations)
 
     def destinations_for(self, incident: Incident) -> list[str]:
         """Destinations to tell, in the order of the rules, without repetition."""
-        named = (name for route in self._matching(incident) for name in route.destinations)
+        now = self._now()
+        named = (self._on_call(name, now) for route in self._matching(incident) for name in route.destinations)
         return list(dict.fromkeys(named))
 
     def escalation_for(self, incident: Incident) -> list[Step]:
-        """Who is told later, in the order of time."""
-        steps = {step for route in self._matching(incident) for step in route.escalation}
+        """Who is told later, in the order of time: of a rotation whoever is on call then."""
+        now = self._now()
+        steps = {
+            replace(step, destination=self._on_call(step.destination, max(now, _due(incident, step))))
+            for route in self._matching(incident)
+            for step in route.escalation
+        }
         return sorted(steps, key=lambda step: (step.after, step.destination))
+
+    def _on_call(self, name: str, at: datetime) -> str:
+        """The destination that a name stands for at a moment."""
+        rotation = self._rotations.get(name)
+        return name if rotation is None else rotation.shift(at).person
+
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self._clock.time(), UTC)
 
     def _matching(self, incident: Incident) -> list[Route]:
         service = self._catalog.service_of(incident)
         return [route for route in self._routes if route.matches(incident, service)]
+
+
+def _due(incident: Incident, step: Step) -> datetime:
+    return incident.created_at + timedelta(seconds=step.after)
