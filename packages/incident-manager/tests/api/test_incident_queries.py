@@ -117,6 +117,8 @@ def test_a_cursor_that_was_changed_is_refused(client: httpx2.Client, made: dict[
         ({"order": "random"}, "order"),
         ({"acknowledged": "perhaps"}, "acknowledged"),
         ({"since": "yesterday"}, "since"),
+        ({"since": "1767225600"}, "since"),
+        ({"updated_until": "-0.5"}, "updated_until"),
         ({"since": "2026-01-01T00:00:00"}, "since"),
         ({"since": "0001-01-01T00:00:00+23:00"}, "since"),
     ],

@@ -20,6 +20,7 @@ from incident_manager.domain.delivery import DeliveryStatus, NotificationEvent
 from incident_manager.domain.incident import Status
 from incident_manager.domain.severity import Severity
 from incident_manager.domain.timeline import TimelineKind
+from incident_manager.ingest.fields import written_out
 from recloser import Control, State
 
 
@@ -46,7 +47,7 @@ def _utc(at: datetime) -> datetime:
         raise ValueError("must lie between the years 1 and 9999") from None
 
 
-Moment = Annotated[AwareDatetime, AfterValidator(_utc)]
+Moment = Annotated[AwareDatetime, BeforeValidator(written_out), AfterValidator(_utc)]
 SeverityIn = Annotated[
     Severity,
     BeforeValidator(_severity, json_schema_input_type=str),

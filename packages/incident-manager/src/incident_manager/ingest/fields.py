@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
@@ -18,15 +19,26 @@ LINK_LIMIT = 2000
 DEFAULT_SEVERITY = Severity.P2
 """Of alerts that do not give one."""
 
+_DATE = re.compile(r"\s*\d{4}-")
 _TIMESTAMP_RULE = "an RFC 3339 timestamp with a time zone, as in 2026-01-31T10:05:00Z"
 
 
-def _read_timestamp(value: Any) -> Any:
+def written_out(value: Any) -> Any:
+    """A moment as it was given, for pydantic to read.
+
+    Raises:
+        ValueError: It is a number, or text that holds one: a Unix time of a unit that would be guessed.
+    """
     if value is None or isinstance(value, datetime):
         return value
-    if not isinstance(value, str) or "-" not in value:  # numbers would be taken for Unix times of a guessed unit
+    if not isinstance(value, str) or not _DATE.match(value):
         raise ValueError(_TIMESTAMP_RULE)
-    return None if value.startswith("0001-01-01T") else value
+    return value
+
+
+def _read_timestamp(value: Any) -> Any:
+    value = written_out(value)
+    return None if isinstance(value, str) and value.startswith("0001-01-01T") else value
 
 
 def _as_utc(value: datetime | None) -> datetime | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, StrictInt
 
 from incident_manager.domain.alert import Alert, AlertStatus, new_alert
 from incident_manager.domain.severity import Severity
@@ -54,7 +54,7 @@ class GrafanaAlert(BaseModel):
 class GrafanaWebhook(BaseModel):
     """A notification: the alerts of one group, firing and resolved ones together. Unknown fields are ignored."""
 
-    orgId: int | None = None
+    orgId: StrictInt | None = None
     commonLabels: LooseLabels = {}
     commonAnnotations: LooseLabels = {}
     alerts: list[GrafanaAlert]
@@ -63,8 +63,8 @@ class GrafanaWebhook(BaseModel):
 class LegacyGrafanaWebhook(BaseModel):
     """A notification of the alerting before unified alerting: the state of one rule. Unknown fields are ignored."""
 
-    ruleId: int
-    orgId: int = 1
+    ruleId: StrictInt
+    orgId: StrictInt = 1
     ruleName: LooseText = ""
     ruleUrl: LooseText = ""
     state: Literal["alerting", "no_data", "pending", "unknown", "ok", "paused"]

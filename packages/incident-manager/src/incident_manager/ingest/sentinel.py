@@ -12,7 +12,7 @@ import json
 from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, StrictFloat
 
 from incident_manager.domain.alert import Alert, AlertStatus, new_alert
 from incident_manager.domain.errors import InvalidAlertError
@@ -44,7 +44,7 @@ class Anomaly(BaseModel):
     service_name: str = Field(min_length=1, max_length=KEY_LIMIT)
     model: LooseText = ""
     detection_method: LooseText = ""
-    confidence: float | None = None
+    confidence: StrictFloat | None = None
     details: Details = {}
     context: Details = {}
     root_cause: LooseText = ""

@@ -15,6 +15,7 @@ import ssl
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import cast
 
 from aiosmtplib import (
     SMTP,
@@ -125,7 +126,7 @@ class _Session:
         self.server = server
         self._client: SMTP | None = None
         self._socket: socket.socket | None = None
-        self._plain: asyncio.BaseTransport | None = None
+        self._transport: asyncio.WriteTransport | None = None
         self.doing = _CONNECTING
         self.about_the_message = False
         self.all_sent = False
@@ -164,7 +165,8 @@ class _Session:
             tls_context=server.tls,
         )
         await client.connect()
-        self._plain = client.transport
+        # Before STARTTLS: one that fails forgets it.
+        self._transport = cast(asyncio.WriteTransport | None, client.transport)
         if server.starttls:
             self.doing = "STARTTLS"
             await client.starttls()
@@ -188,12 +190,14 @@ class _Session:
         return outcome
 
     def close(self) -> None:
+        """Let go of the connection at once, whatever state it is in and whatever the server still says."""
         if self._client is not None:
             self._client.close()
-        if self._plain is not None:  # a STARTTLS that failed leaves it behind
-            self._plain.close()
-        if self._socket is not None:
-            self._socket.close()
+        if self._transport is not None:  # closed by TLS it would wait for the server's goodbye
+            self._transport.abort()
+        elif self._socket is not None:
+            with suppress(OSError):  # it may have ended
+                self._socket.shutdown(socket.SHUT_RDWR)  # whatever holds it sees its end, and closes it
 
     def shown(self, exc: SMTPResponseException) -> str:
         """An answer, fit to be shown. What is said to a login is left out: it may repeat what was sent."""
