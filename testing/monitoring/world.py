@@ -2,10 +2,10 @@
 
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx2
 import yaml
@@ -20,6 +20,13 @@ from testing.service import IncidentManager, eventually
 
 JOURNAL = 80
 """Alerts that fit into the journal."""
+
+T = TypeVar("T")
+
+
+def until(read: Callable[[], T], accept: Callable[[T], object] = bool) -> T:
+    """What `read` returns, as soon as it is accepted. Asking costs those who are asked a part of the machine."""
+    return eventually(read, lambda value: bool(accept(value)), 90, pause=0.15)
 
 
 @dataclass
@@ -51,23 +58,21 @@ class World:
         def find() -> list[dict[str, Any]]:
             return [one for one in self.incidents(alert, **labels) if one["status"] != "resolved"]
 
-        return eventually(find, bool, 60)[0]
+        return until(find)[0]
 
     def until_resolved(self, alert: str, **labels: str) -> None:
         """Wait until there was an incident of an alert, and none is open."""
-        eventually(
-            lambda: {one["status"] for one in self.incidents(alert, **labels)}, lambda found: found == {"resolved"}, 60
-        )
+        until(lambda: {one["status"] for one in self.incidents(alert, **labels)}, lambda found: found == {"resolved"})
 
     def until_firing(self, alert: str, **labels: str) -> None:
         """Wait until Prometheus has found an alert true for long enough."""
         chosen = "".join(f', {name}="{value}"' for name, value in labels.items())
         query = f'ALERTS{{alertname="{alert}", alertstate="firing"{chosen}}}'
-        eventually(lambda: self.prometheus.query(query), bool, 60)
+        until(lambda: self.prometheus.query(query))
 
     def until_quiet(self) -> None:
         """Wait until no alert fires, nor is about to."""
-        eventually(lambda: self.prometheus.query("ALERTS"), lambda found: not found, 60)
+        until(lambda: self.prometheus.query("ALERTS"), lambda found: not found)
 
     def mails(self, word: str) -> list[str]:
         """The subjects of the mails people got that contain a word."""
