@@ -145,7 +145,7 @@ def variables(dashboard: dict[str, Any]) -> list[dict[str, str]]:
 
 def filled_in(expression: str, chosen: dict[str, str]) -> str:
     """The query as Grafana would send it."""
-    for name, value in {**chosen, "__rate_interval": "4s"}.items():
+    for name, value in {**chosen, "__rate_interval": "6s"}.items():
         expression = expression.replace(f"${{{name}}}", value).replace(f"${name}", value)
     assert "$" not in expression, f"a variable is missing: {expression}"
     return expression
