@@ -37,13 +37,13 @@ class World:
 
     def incidents(self, alert: str, **labels: str) -> list[dict[str, Any]]:
         """The incidents that Alertmanager reported of an alert; none while the service cannot tell."""
+        wanted = [f"{name}={value}" for name, value in {"alertname": alert, **labels}.items()]
         try:
-            answer = self.api.get("/v1/incidents", params={"limit": 200, "source": "alertmanager"})
-            found = answer.raise_for_status().json()["incidents"]
+            answer = self.api.get("/v1/incidents", params={"source": "alertmanager", "label": wanted})
+            found: list[dict[str, Any]] = answer.raise_for_status().json()["incidents"]
         except httpx2.HTTPError:
             return []
-        wanted = {"alertname": alert, **labels}.items()
-        return [one for one in found if wanted <= one["labels"].items()]
+        return found
 
     def until_incident(self, alert: str, **labels: str) -> dict[str, Any]:
         """The open incident of an alert, as soon as there is one."""

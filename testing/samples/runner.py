@@ -90,7 +90,8 @@ def run_page(page: Page, path: Path) -> list[str]:
 def _needs_service(page: Page) -> bool:
     """Whether the page asks the service for something without having started it."""
     starts = any(block.options.get("port") == SERVICE_PORT for block in page.blocks)
-    return SERVICE_PORT in page.ports and not starts
+    used = [block for block in page.blocks if block.language in RUNNABLE or "file" in block.options]
+    return SERVICE_PORT in Page(page.path, tuple(used)).ports and not starts
 
 
 @contextmanager

@@ -79,7 +79,7 @@ def _alerts(made: Dashboard) -> Dashboard:
         )
         .with_panel(
             lines(
-                "Open incidents",
+                "Open incidents by severity",
                 (f"max by (severity) ({OURS}_open_incidents{CHOSEN})", "{{severity}}"),
                 stacked=True,
             )
