@@ -115,7 +115,9 @@ def send_test_alert(
     with ApiClient(url, token_file) as client:
         [accepted] = client.post("/v1/alerts", alert)["alerts"]
     incident = accepted["incident_id"] or "none"
-    out.print(f"{accepted['action']}: alert {accepted['alert_id']}, incident {incident}", highlight=False)
+    out.print(
+        f"{accepted['action']}: alert {accepted['alert_id']}, incident {incident}", highlight=False, soft_wrap=True
+    )
 
 
 @app.command("test-destination")

@@ -160,6 +160,10 @@ def test_terminal_is_kept_up_to_date_follows_its_size_and_is_left_as_it_was(sock
         terminal.process.send_signal(signal.SIGWINCH)
         frame = terminal.shows("http:exampl…", at).rpartition("\x1b[H")[2]
         assert all(len(re.sub(r"\x1b\[\d*[mKJ]", "", line)) <= 40 for line in frame.splitlines())
+        at = len(terminal.seen)
+        terminal.process.send_signal(signal.SIGTSTP)  # nobody could make it go on, so that the system does at once
+        assert terminal.shows(ENTER, at).index(LEAVE) < terminal.seen[at:].index(ENTER)
+        terminal.shows("http:exampl…", len(terminal.seen))
         terminal.process.send_signal(signal.SIGINT)
         assert terminal.end() == 0
         assert terminal.settings == terminal.before

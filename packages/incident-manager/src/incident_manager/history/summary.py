@@ -63,7 +63,7 @@ async def summarise(
     news = {(one.instance, one.breaker, one.starts_at): one for one in own.tallies}
     tallies = [one for one in kept if (one.instance, one.breaker, one.starts_at) not in news]
     tallies += [one for one in news.values() if one.ends_at > since and one.starts_at < until]
-    changes += summed(one for one in own.transitions if since <= one.at < until)
+    changes += summed(one for one in own.transitions if since < one.at <= until)
     moments = [*([begins] if begins else []), *(one.starts_at for one in own.tallies)]
     # A long window of many breakers is too much to be added up between two requests.
     return await asyncio.to_thread(_summary, names, tallies, changes, since, until, min(moments, default=None))

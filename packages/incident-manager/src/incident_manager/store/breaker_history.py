@@ -40,8 +40,8 @@ _CHANGES = (
         func.sum(case((_columns.rejected > 0, 1), else_=0)).label("contained"),
     )
     .where(
-        _columns.at >= bindparam("since"),
-        _columns.at < bindparam("until"),
+        _columns.at > bindparam("since"),
+        _columns.at <= bindparam("until"),
         or_(_columns.instance != bindparam("but_of"), _columns.number < bindparam("from_number")),
     )
     .group_by(*_KIND)
@@ -53,7 +53,7 @@ _NEWEST = (
     .limit(bindparam("most"))
 )
 _BEFORE = _NEWEST.where(breaker_transitions.c.sequence < bindparam("before"))
-_FIRST = select(func.min(breaker_tallies.c.starts_at))
+_FIRST = select(breaker_tallies.c.starts_at).order_by(breaker_tallies.c.ends_at).limit(1)
 _FINE = (
     select(breaker_tallies)
     .where(breaker_tallies.c.ends_at < bindparam("before"), IS_FINE)

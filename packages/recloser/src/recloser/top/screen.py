@@ -27,6 +27,7 @@ class Screen:
 
     def __init__(self) -> None:
         self._keys = sys.stdin.fileno()
+        self._before = termios.tcgetattr(self._keys)
         self._woken, self._wake = os.pipe()
         os.set_blocking(self._woken, False)
         os.set_blocking(self._wake, False)
@@ -38,10 +39,10 @@ class Screen:
         Raises:
             SystemExit: SIGTERM or SIGHUP came, with 128 and the signal's number.
         """
-        before = termios.tcgetattr(self._keys)
         handlers = {each: signal.signal(each, _end) for each in _ENDING}
         for each in (signal.SIGWINCH, signal.SIGCONT):
             handlers[each] = signal.signal(each, self._changed)
+        handlers[signal.SIGTSTP] = signal.signal(signal.SIGTSTP, self._suspend)
         wakeup = signal.set_wakeup_fd(self._wake, warn_on_full_buffer=False)
         try:
             self._take()
@@ -51,8 +52,7 @@ class Screen:
             for number, handler in handlers.items():
                 signal.signal(number, handler)
             with contextlib.suppress(OSError, termios.error):  # the terminal may be gone
-                self._write(_LEAVE)
-                termios.tcsetattr(self._keys, termios.TCSADRAIN, before)
+                self._give_back()
             os.close(self._woken)
             os.close(self._wake)
 
@@ -75,7 +75,7 @@ class Screen:
                 numbers = os.read(self._woken, 512)
                 if signal.SIGCONT in numbers:
                     self._take()
-                if {signal.SIGWINCH, signal.SIGCONT} & set(numbers):
+                if {signal.SIGWINCH, signal.SIGCONT, signal.SIGTSTP} & set(numbers):
                     return RESIZED
             elif ready:
                 key = os.read(self._keys, 1)
@@ -86,6 +86,18 @@ class Screen:
     def _take(self) -> None:
         tty.setcbreak(self._keys, termios.TCSADRAIN)
         self._write(_ENTER)
+
+    def _give_back(self) -> None:
+        self._write(_LEAVE)
+        termios.tcsetattr(self._keys, termios.TCSADRAIN, self._before)
+
+    def _suspend(self, number: int, frame: FrameType | None) -> None:
+        """Stop as Ctrl-Z asks, with the terminal as the shell expects it, and go on when told."""
+        self._give_back()
+        signal.signal(signal.SIGTSTP, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGTSTP)
+        signal.signal(signal.SIGTSTP, self._suspend)
+        self._take()
 
     def _changed(self, number: int, frame: FrameType | None) -> None:
         """Nothing: the number of the signal is what `wait` is woken with."""
