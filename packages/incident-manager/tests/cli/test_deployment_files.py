@@ -20,6 +20,7 @@ DEPLOY = ROOT / "deploy"
 SECRETS = {
     "ALERTMANAGER_TOKEN": "a" * 40,
     "ADMIN_TOKEN": "b" * 40,
+    "SESSION_KEY": "c" * 40,
     "SLACK_WEBHOOK_URL": "https://hooks.slack.com/services/T/B/x",
 }
 MANIFESTS: list[Any] = list(yaml.safe_load_all((DEPLOY / "kubernetes.yaml").read_text()))

@@ -166,3 +166,14 @@ def test_form_that_breaks_a_rule_changes_nothing(
     assert answer.status_code == 422
     assert "Nothing was changed" in answer.text
     assert api.get(f"/v1/incidents/{incident_id}").json()["version"] == before
+
+
+def test_address_of_a_form_leads_to_its_page_when_it_is_loaded_again(visitor: Visit) -> None:
+    reader = visitor("read")
+    for address, page in (
+        ("/incidents/inc_1/change", "/incidents/inc_1"),
+        ("/silences/sil_1/end", "/silences"),
+        ("/logout", "/"),
+    ):
+        answer = reader.get(address)
+        assert (answer.status_code, answer.headers["Location"]) == (303, page)

@@ -74,15 +74,18 @@ def _routes() -> Sequence[BaseRoute]:
     return (
         _page("/", incidents.show_list),
         _page("/incidents/{incident_id}", incidents.show_one),
+        _page("/incidents/{incident_id}/{action}", _lead_back),
         _form("/incidents/{incident_id}/acknowledge", changes.acknowledge),
         _form("/incidents/{incident_id}/resolve", changes.resolve),
         _form("/incidents/{incident_id}/change", changes.change),
         _page("/deliveries", deliveries.show),
         _page("/silences", silences.show),
         _form("/silences", silences.create),
+        _page("/silences/{silence_id}/end", _lead_to_silences),
         _form("/silences/{silence_id}/end", silences.end),
         _page("/login", signing_in.show, role=None),
         _form("/login", signing_in.sign_in, role=None),
+        _page("/logout", _lead_back),
         _form("/logout", signing_in.sign_out, role=None),
         Mount("/breakers", show_breakers),
         Mount("/static", StaticFiles(directory=STATIC)),
@@ -108,6 +111,15 @@ def _form(path: str, handler: Handler, role: Role | None = Role.RESPOND) -> Rout
         return await handler(visit)
 
     return Route(path, endpoint, methods=["POST"])
+
+
+async def _lead_back(visit: Visit) -> Response:
+    """From the address of a form, which a browser may load again, to the page where the form is."""
+    return RedirectResponse(visit.request.url.path.rpartition("/")[0] or "/", 303)
+
+
+async def _lead_to_silences(visit: Visit) -> Response:
+    return RedirectResponse("/silences", 303)
 
 
 async def _sign_in(request: Request, error: Exception) -> Response:

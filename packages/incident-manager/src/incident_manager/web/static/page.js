@@ -4,6 +4,7 @@
 
 (() => {
   const SETTLE = 250; // milliseconds: changes that come together are one change
+  const APART = 1000; // milliseconds between two fetches, however much happens
   const LOOK_ANYWAY = 30000; // milliseconds: what no event tells of, such as a backlog that grows
   const RECONNECT = [1000, 2000, 5000, 10000, 20000];
 
@@ -68,9 +69,10 @@
     if (!fresh.getElementById("main")) return;
     const error = fresh.getElementById("error");
     if (Boolean(error) !== Boolean(document.getElementById("error"))) {
-      // The database has gone or is back. What was on the page stays, if only something is typed into it.
+      // The database has gone or is back. What somebody has typed stays to be seen.
       const main = document.getElementById("main");
-      if (![...main.querySelectorAll("form[method=post]")].some(isTypedInto)) {
+      const isKept = main.querySelector("[data-keep]") || [...main.querySelectorAll("form[method=post]")].some(isTypedInto);
+      if (!isKept) {
         main.replaceChildren(...document.adoptNode(fresh.getElementById("main")).childNodes);
         for (const part of parts(main)) sent.set(part.id, part.innerHTML);
       }
@@ -116,9 +118,13 @@
   };
 
   let timer = 0;
+  let last = 0;
   const soon = () => {
-    clearTimeout(timer);
-    timer = setTimeout(refresh, SETTLE);
+    timer ||= setTimeout(() => {
+      timer = 0;
+      last = Date.now();
+      refresh();
+    }, Math.max(SETTLE, last + APART - Date.now()));
   };
 
   // The stream of changes. A tab in the background lets go of it: browsers allow few connections to one server.
@@ -176,8 +182,8 @@
   });
 
   // The choice of the list takes effect at once.
-  document.querySelector(".filter")?.addEventListener("change", (event) => {
-    if (event.target.tagName === "SELECT") event.currentTarget.requestSubmit();
+  document.addEventListener("change", (event) => {
+    if (event.target.matches(".filter select")) event.target.form.requestSubmit();
   });
 
   // What was said after a change is not said again after a reload.
