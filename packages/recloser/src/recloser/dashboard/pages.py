@@ -107,14 +107,15 @@ spellcheck="false" value="{_safe(wanted.text)}"></p>
 {_group_filter(frame, wanted)}
 <p class="apply"><button>Filter</button></p>
 </form>
+<div class="layout">
 <section aria-labelledby="breakers">
 <h2 id="breakers" tabindex="-1">Breakers</h2>
 <p class="showing" data-text="showing">{_safe(showing(frame, wanted))}</p>
 <ul class="cards" id="cards">{"".join(_card(row.card, viewer) for row in rows)}</ul>
 <p class="empty" id="empty"{"" if not rows else " hidden"}>{empty}</p>
 </section>
-{_groups_section(groups)}
-{_history_section(lines)}
+<div class="side">{_history_section(lines)}{_groups_section(groups)}</div>
+</div>
 <template id="card-template">{_card(_Blank(), viewer)}</template>
 <template id="line-template">{_line(_Blank())}</template>
 <template id="group-template">{_group(_Blank())}</template>
