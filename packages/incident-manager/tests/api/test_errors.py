@@ -29,7 +29,7 @@ def error(answer: httpx2.Response, status: int) -> dict[str, str]:
     return dict(found)
 
 
-@pytest.mark.parametrize("path", ["/", "/v1/nothing", "/v2/alerts", "/v1/incidents/a/b"])
+@pytest.mark.parametrize("path", ["/nothing", "/v1/nothing", "/v2/alerts", "/v1/incidents/a/b"])
 def test_unknown_path(client: httpx2.Client, path: str) -> None:
     assert error(client.get(path), 404)["code"] == "not_found"
 

@@ -22,7 +22,7 @@ from testing.pages import Faults, NewPage
 from incident_manager.app import create_app
 from incident_manager.settings import Settings
 
-from .conftest import TOKENS
+from .conftest import TOKENS, Visitor
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -32,17 +32,20 @@ REFUSED = "the server responded with a status of 4"
 """What Chromium writes on the console for a page that is an error."""
 
 
-async def sign_in(page: Page, url: str, role: str = "respond") -> None:
-    await page.goto(f"{url}/login")
-    await page.get_by_label("Token").fill(TOKENS[role])
-    await page.get_by_role("button", name="Sign in").click()
+async def sign_in(page: Page, live: LiveApp, role: str = "respond") -> None:
+    """Open the list for somebody who has signed in; how that looks is a test of its own."""
+    with live.client() as client:
+        Visitor(client).sign_in(TOKENS[role])
+        session = client.cookies["incident_manager_session"]
+    await page.context.add_cookies([{"name": "incident_manager_session", "value": session, "url": live.url}])
+    await page.goto(live.url)
     await expect(page.locator("#live")).to_have_text("Live")
 
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def responder(page: Page, guarded: LiveApp) -> AsyncIterator[Page]:
     """The list, in front of somebody who may respond."""
-    await sign_in(page, guarded.url)
+    await sign_in(page, guarded)
     yield page
 
 
@@ -134,7 +137,7 @@ async def test_pages_fit_a_phone_and_are_usable_without_seeing(
     page = await new_page(**PHONE)
     await page.goto(f"{guarded.url}/login")
     await assert_usable(page)
-    await sign_in(page, guarded.url)
+    await sign_in(page, guarded)
     for path in ("/", "/deliveries?destination=none", "/silences", f"/incidents/{incident_id}"):
         await page.goto(guarded.url + path)
         await assert_usable(page)
@@ -156,7 +159,7 @@ async def test_times_are_the_readers_with_utc_to_be_seen(
     incident_id = opened("Timed")
     created = api.get(f"/v1/incidents/{incident_id}").json()["created_at"]
     page = await new_page(timezone_id="Asia/Kolkata", locale="en-GB")
-    await sign_in(page, guarded.url)
+    await sign_in(page, guarded)
     await page.goto(f"{guarded.url}/incidents/{incident_id}")
     time = page.locator("#facts time.at").first
     shown = await page.evaluate("at => new Date(at).toLocaleTimeString('en-GB', {timeZone: 'Asia/Kolkata'})", created)
@@ -212,3 +215,16 @@ async def test_page_says_when_the_database_is_stopped_and_when_it_is_back(
         await expect(page.get_by_role("link", name="Meanwhile")).to_be_visible()
         await expect(page.locator("#troubles")).not_to_contain_text("The database cannot be used")
         await page.goto("about:blank")  # before the service ends
+
+
+async def test_breakers_are_shown_as_they_change(responder: Page, api: httpx2.Client, guarded: LiveApp) -> None:
+    await responder.get_by_role("link", name="Breakers").click()
+    await expect(responder.get_by_role("heading", name="notify:ops")).to_be_visible()
+    api.post("/v1/circuit-breakers/notify:ops/open", json={"reason": "moved"}).raise_for_status()
+    try:
+        await expect(responder.get_by_role("main")).to_contain_text("Until an operator ends it")
+        await responder.goto(guarded.url)
+        await expect(responder.locator("#troubles")).to_contain_text("forced open by an operator: moved")
+    finally:
+        api.post("/v1/circuit-breakers/notify:ops/reset").raise_for_status()
+    await expect(responder.locator("#troubles")).not_to_contain_text("forced open")

@@ -48,6 +48,7 @@
   for (const part of parts(document)) sent.set(part.id, part.innerHTML);
 
   const isTypedInto = (part) =>
+    part.matches("[data-keep]") || // the service has put in again what was typed before
     [...part.querySelectorAll("input, textarea")].some(
       (field) => field.type !== "hidden" && field.value !== field.defaultValue,
     ) || part.contains(document.activeElement?.closest("select, input, textarea") ?? null);
