@@ -113,3 +113,12 @@ def pages_of(part: object) -> list[str]:
         return [part]
     below = part.values() if isinstance(part, dict) else part if isinstance(part, list) else []
     return [page for one in below for page in pages_of(one)]
+
+
+def test_files_that_the_implementation_guide_names_exist() -> None:
+    page = (DOCS / "explanation/implementation.md").read_text()
+    roots = [ROOT, *ROOT.glob("packages/*"), *ROOT.glob("packages/*/src/*")]
+    folders = [*roots, *(path for package in ("pipeline", "store") for root in roots for path in root.glob(package))]
+    named = re.findall(r"`([\w/]+(?:\.py|\.md|/))`", page)
+    assert len(named) > 40
+    assert [name for name in named if not any((folder / name).exists() for folder in folders)] == []
