@@ -1,6 +1,8 @@
 """Backups are made while alerts arrive, and restored with all that had been accepted before."""
 
+import asyncio
 import os
+import shutil
 import sqlite3
 import stat
 from collections.abc import Iterator
@@ -8,10 +10,9 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from commands import run
 from testing.burst import Traffic
 from testing.service import IncidentManager
-
-from .test_commands import run
 
 
 @pytest.fixture(scope="module")
@@ -29,14 +30,21 @@ def waiting_files(folder: Path) -> list[str]:
     return [name for name in os.listdir(folder) if name.endswith(".new")]
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A folder with a database of one incident, and a backup of it."""
-    assert run("migrate", folder=tmp_path).returncode == 0
-    insert(tmp_path, "first")
-    done = run("backup", "backup.db", folder=tmp_path)
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a database of one incident, and a backup of it. Tests have a copy."""
+    folder = tmp_path_factory.mktemp("made")
+    assert run("migrate", folder=folder).returncode == 0
+    insert(folder, "first")
+    done = run("backup", "backup.db", folder=folder)
     assert done.returncode == 0, done.stderr
-    return tmp_path
+    return folder
+
+
+@pytest.fixture
+def folder(made: Path, tmp_path: Path) -> Path:
+    """What `made` holds."""
+    return shutil.copytree(made, tmp_path / "copy")
 
 
 def insert(folder: Path, title: str) -> None:
@@ -52,7 +60,7 @@ async def test_backup_under_load_holds_everything_accepted_before_it(service: In
     async with Traffic(service.url) as traffic:
         await traffic.answers(40)
         before = set(traffic.accepted)
-        done = run("backup", "live.db", folder=service.folder)
+        done = await asyncio.to_thread(run, "backup", "live.db", folder=service.folder)
         assert done.returncode == 0, done.stderr
         await traffic.answers(20)  # and the service goes on
     assert before <= titles(service.folder / "live.db")
@@ -65,14 +73,14 @@ async def test_restored_service_has_what_the_backup_holds_and_the_old_database_i
     async with Traffic(service.url) as traffic:
         await traffic.answers(10)
     before = set(traffic.accepted)
-    assert run("backup", "restored.db", folder=service.folder).returncode == 0
+    assert (await asyncio.to_thread(run, "backup", "restored.db", folder=service.folder)).returncode == 0
     async with Traffic(service.url) as later:
         await later.answers(10)
 
-    refused = run("restore", "restored.db", folder=service.folder)
+    refused = await asyncio.to_thread(run, "restore", "restored.db", folder=service.folder)
     assert (refused.returncode, "stop the service first" in refused.stderr) == (1, True)
     service.stop()
-    done = run("restore", "restored.db", folder=service.folder)
+    done = await asyncio.to_thread(run, "restore", "restored.db", folder=service.folder)
     assert done.returncode == 0, done.stderr
     kept = Path(done.stdout.splitlines()[-1].partition(": ")[2])
     assert set(later.accepted) <= titles(kept)

@@ -1,7 +1,6 @@
 """The commands, run as the user runs them."""
 
 import itertools
-import os
 import signal
 import socket
 import subprocess
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from commands import run, run_program
 from testing.live import LiveApp
 from testing.receiver import Receiver
 
@@ -28,19 +28,6 @@ routes:
 breakers:
   "notify:desk": {{open_for: 7}}
 """
-
-
-def run(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end, with wide output and an environment without settings."""
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("INCIDENT_MANAGER_")}
-    return subprocess.run(
-        [sys.executable, "-m", "incident_manager", *arguments],
-        cwd=folder,
-        env={**environment, "COLUMNS": "200", "NO_COLOR": "1"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +103,7 @@ def test_serve_on_a_taken_port_says_so(tmp_path: Path) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = str(taken.getsockname()[1])
-        done = run("serve", "--port", port, folder=tmp_path)
+        done = run_program("serve", "--port", port, folder=tmp_path)
     assert done.returncode == 1
     assert f"cannot listen on 127.0.0.1 port {port}: Address already in use" in done.stderr
     assert "Traceback" not in done.stderr
@@ -124,7 +111,7 @@ def test_serve_on_a_taken_port_says_so(tmp_path: Path) -> None:
 
 def test_serve_that_cannot_make_its_database_says_so_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    done = run("serve", "--port", "0", "--data-dir", "file", folder=tmp_path)
+    done = run_program("serve", "--port", "0", "--data-dir", "file", folder=tmp_path)
     assert done.returncode == 3
     assert "cannot start: the database cannot be made" in done.stderr
     assert "Traceback" not in done.stderr
@@ -153,7 +140,7 @@ def test_serve_on_a_free_port_says_where_and_ends_in_order(tmp_path: Path, numbe
 
 
 def test_demo_tells_the_story_and_loses_nothing(tmp_path: Path) -> None:
-    done = run("demo", folder=tmp_path)
+    done = run_program("demo", folder=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     story = [
         "is stored as incident",

@@ -9,12 +9,11 @@ from typing import Any
 
 import pytest
 import yaml
+from commands import run
 
 from incident_manager.app import create_app
 from incident_manager.server import GRACEFUL_SHUTDOWN
 from incident_manager.settings import Settings, load_settings
-
-from .test_commands import run
 
 ROOT = Path(__file__).parents[4]
 DEPLOY = ROOT / "deploy"

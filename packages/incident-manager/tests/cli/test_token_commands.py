@@ -1,12 +1,10 @@
 """incident-manager tokens: made, listed and revoked without a running service."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import run
 from testing.live import LiveApp
 from testing.service import eventually
 
@@ -14,24 +12,12 @@ from incident_manager.app import create_app
 from incident_manager.settings import Settings
 
 
-def run(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("INCIDENT_MANAGER_")}
-    return subprocess.run(
-        [sys.executable, "-m", "incident_manager", "tokens", *arguments],
-        cwd=folder,
-        env={**environment, "COLUMNS": "200", "NO_COLOR": "1"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-
-
 def test_a_token_opens_the_service_until_it_is_revoked(tmp_path: Path) -> None:
-    made = run("create", "wallboard", "--role", "read", "--role", "ingest", folder=tmp_path)
+    made = run("tokens", "create", "wallboard", "--role", "read", "--role", "ingest", folder=tmp_path)
     assert made.returncode == 0, made.stderr
     [token] = made.stdout.split()  # alone, so that a script can take it
     token_id = token.split("_")[1]
-    listed = run("list", folder=tmp_path)
+    listed = run("tokens", "list", folder=tmp_path)
     assert token not in listed.stdout
     line = next(line for line in listed.stdout.splitlines() if token_id in line)
     assert "wallboard" in line
@@ -44,13 +30,13 @@ def test_a_token_opens_the_service_until_it_is_revoked(tmp_path: Path) -> None:
         headers = {"Authorization": f"Bearer {token}"}
         assert client.get("/v1/incidents").status_code == 401
         assert client.get("/v1/incidents", headers=headers).status_code == 200
-        assert run("revoke", token_id, folder=tmp_path).returncode == 0
+        assert run("tokens", "revoke", token_id, folder=tmp_path).returncode == 0
         eventually(lambda: client.get("/v1/incidents", headers=headers).status_code, lambda status: status == 401)
-    assert "the token was revoked" in run("list", folder=tmp_path).stdout
+    assert "the token was revoked" in run("tokens", "list", folder=tmp_path).stdout
 
 
 def test_a_token_for_the_settings_is_only_printed(tmp_path: Path) -> None:
-    made = run("create", "prometheus", "--role", "ingest", "--no-store", folder=tmp_path)
+    made = run("tokens", "create", "prometheus", "--role", "ingest", "--no-store", folder=tmp_path)
     assert not (tmp_path / "data").exists()
     digest = made.stderr.rpartition("hash: ")[2].strip()
     tokens: Any = {"prometheus": {"roles": ["ingest"], "hash": digest}}
@@ -72,7 +58,7 @@ def test_a_token_for_the_settings_is_only_printed(tmp_path: Path) -> None:
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
 )
 def test_what_makes_no_sense_is_refused(tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
-    done = run(*arguments, folder=tmp_path)
+    done = run("tokens", *arguments, folder=tmp_path)
     assert done.returncode != 0
     assert message in " ".join(done.stderr.replace("│", " ").split())
     assert "Traceback" not in done.stderr

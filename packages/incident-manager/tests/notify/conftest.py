@@ -1,13 +1,8 @@
-import sys
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "support"))
-
 from http_receiver import HttpReceiver
 
 from incident_manager.domain.delivery import Delivery, NotificationEvent
