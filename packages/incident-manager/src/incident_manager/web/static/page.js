@@ -150,7 +150,8 @@
   const open = () => {
     close();
     stream = new EventSource(document.body.dataset.stream);
-    for (const name of ["incident.opened", "incident.changed", "incident.resolved", "circuit_breaker"]) {
+    // `joined` comes a moment after the connection is there: what has happened in between is told by no other event.
+    for (const name of ["joined", "incident.opened", "incident.changed", "incident.resolved", "circuit_breaker"]) {
       stream.addEventListener(name, soon);
     }
     stream.addEventListener("open", () => {
