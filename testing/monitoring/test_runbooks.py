@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,7 +15,10 @@ import pytest
 import yaml
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
+from typer.testing import CliRunner
 
+import incident_manager.cli
+import recloser.cli
 from incident_manager.app import create_app
 from incident_manager.settings import Settings
 from recloser import Registry
@@ -28,6 +32,7 @@ from testing.servers.prometheus import promtool_binary
 PAGES = {page.stem: page.read_text() for page in sorted(RUNBOOKS.glob("*.md")) if page.stem != "index"}
 INDEX = (RUNBOOKS / "index.md").read_text()
 HOW_TO = (ROOT / "docs/how-to/alerts-and-dashboards.md").read_text()
+NIGHT = (ROOT / "docs/how-to/operate.md").read_text()
 SECTIONS = ["Meaning", "Impact", "What to look at", "Mitigate", "How it ends", "False positives"]
 METRIC = re.compile(r"\b(?:recloser|llm_incident_manager)_[a-z0-9_]*[a-z0-9]\b")
 TOKEN = "a-token-of-an-operator-0123456789abcdef-0123456789"
@@ -110,6 +115,34 @@ def test_commands_of_the_runbook_work(name: str, service: LiveApp, program: dict
         done = subprocess.run(["bash", "-euc", script], env=environment, capture_output=True, text=True, timeout=60)
         assert done.returncode == 0, f"{block}{done.stdout}{done.stderr}"
         assert done.stdout, f"it shows nothing: {block}"
+
+
+def test_commands_of_a_night_on_call_work_one_after_another(
+    service: LiveApp,
+    program: dict[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    told = {"INCIDENT_MANAGER_URL": service.url, "INCIDENT_MANAGER_TOKEN": TOKEN}
+    for name, value in {**told, **{name: program[name] for name in ("XDG_RUNTIME_DIR", "BREAKER")}}.items():
+        monkeypatch.setenv(name, value)
+    printed = dict[str, str]()
+    for line in "".join(blocks(NIGHT, "sh")).splitlines():
+        command, *words = map(os.path.expandvars, shlex.split(line))
+        if command == "recloser":
+            code = recloser.cli.main(words)
+            printed[line] = capsys.readouterr().out
+        else:
+            done = CliRunner().invoke(incident_manager.cli.app, words, env={"COLUMNS": "200"})
+            code, printed[line] = done.exit_code, done.output
+        assert code == 0, f"{line}\n{printed[line]}"
+        if opened := re.search(r"inc_\w+", printed[line]):
+            monkeypatch.setenv("ID", opened[0])
+    assert "forced_open" in printed["recloser list"], "it is not shown who holds the breaker"
+    assert os.environ["ID"] not in printed["incident-manager incidents --open"]
+    assert "notify:ops" in (tmp_path / "handover.md").read_text()
 
 
 def test_runbooks_leave_the_breakers_as_they_were(service: LiveApp, program: dict[str, str]) -> None:
