@@ -11,7 +11,7 @@ import typer
 from pydantic import ValidationError
 
 from incident_manager.api.breaker_history_schemas import CircuitBreakersKpis
-from incident_manager.api.schemas import IncidentOut
+from incident_manager.api.incident_schemas import IncidentOut
 from incident_manager.cli_breakers import WindowOption, checked_window
 from incident_manager.cli_client import DEFAULT_URL, ApiClient, ExitCode, TokenFileOption, UrlOption
 from incident_manager.cli_parts import ConfigOption, DataDirOption, err, fail, settings_or_exit

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from incident_manager.api.breaker_history_schemas import CircuitBreakersKpis, SliceOut
-from incident_manager.api.schemas import IncidentOut
+from incident_manager.api.incident_schemas import IncidentOut
 from incident_manager.domain.alert import new_alert
 from incident_manager.domain.lifecycle import open_from_alert
 from incident_manager.history.kpis import by_breaker, kpis

@@ -5,10 +5,10 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from incident_manager.access.roles import Role
+from incident_manager.api.audit_schemas import AuditOut, AuditPage
 from incident_manager.api.authentication import requires
 from incident_manager.api.responses import errors
 from incident_manager.api.route import StrictRoute
-from incident_manager.api.schemas import AuditOut, AuditPage
 from incident_manager.api.sequence_cursor import cursor_before, sequence_of
 from incident_manager.api.services import Current
 from incident_manager.store.audit import newest_audit

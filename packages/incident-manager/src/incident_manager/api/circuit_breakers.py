@@ -9,11 +9,7 @@ from fastapi import APIRouter, Request
 
 from incident_manager.access.roles import Role
 from incident_manager.api.authentication import caller_of, requires
-from incident_manager.api.errors import ApiError
-from incident_manager.api.request_id import current_request_id
-from incident_manager.api.responses import errors
-from incident_manager.api.route import StrictRoute
-from incident_manager.api.schemas import (
+from incident_manager.api.circuit_breaker_schemas import (
     CircuitBreakerList,
     CircuitBreakerOut,
     CircuitBreakersHealth,
@@ -21,6 +17,10 @@ from incident_manager.api.schemas import (
     Reset,
     ResetAll,
 )
+from incident_manager.api.errors import ApiError
+from incident_manager.api.request_id import current_request_id
+from incident_manager.api.responses import errors
+from incident_manager.api.route import StrictRoute
 from incident_manager.api.services import Current, Services
 from incident_manager.store.audit import AuditEntry
 from recloser import CircuitBreaker, Registry, Stats, UnknownBreakerError

@@ -11,8 +11,9 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from incident_manager.access.roles import Role
 from incident_manager.api.authentication import open_to_all, requires
+from incident_manager.api.circuit_breaker_schemas import CircuitBreakersHealth
+from incident_manager.api.health_schemas import Alive, Health, JournalHealth, Ready
 from incident_manager.api.route import StrictRoute
-from incident_manager.api.schemas import Alive, CircuitBreakersHealth, Health, JournalHealth, Ready
 from incident_manager.api.services import Current
 
 router = APIRouter(tags=["health"], route_class=StrictRoute)

@@ -10,8 +10,8 @@ from fastapi import Depends, Header, Request, Response
 from incident_manager.access.caller import Caller
 from incident_manager.api.authentication import caller_of
 from incident_manager.api.change import Change, IdempotencyKey, differences, digest_of
+from incident_manager.api.incident_schemas import IncidentOut
 from incident_manager.api.preconditions import TAGS_PATTERN, IfMatch, entity_tag
-from incident_manager.api.schemas import IncidentOut
 from incident_manager.api.services import Services, current
 from incident_manager.domain.incident import Incident
 from incident_manager.pipeline.witness import Witness

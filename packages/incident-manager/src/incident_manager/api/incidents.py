@@ -13,10 +13,7 @@ from incident_manager.access.roles import Role
 from incident_manager.api.authentication import requires
 from incident_manager.api.errors import ApiError
 from incident_manager.api.incident_change import ChangedIncident, NewIncident
-from incident_manager.api.preconditions import TAGS_PATTERN, entity_tag, is_unchanged
-from incident_manager.api.responses import NOT_MODIFIED, REPLAYED, TAGGED, errors
-from incident_manager.api.route import StrictRoute
-from incident_manager.api.schemas import (
+from incident_manager.api.incident_schemas import (
     Acknowledge,
     AssessmentOut,
     GroupOut,
@@ -25,14 +22,16 @@ from incident_manager.api.schemas import (
     IncidentOut,
     IncidentPage,
     IncidentPatch,
-    Moment,
     NotificationOut,
     RelatedIncident,
     Resolve,
     ServiceOut,
-    SeverityIn,
     TimelineOut,
 )
+from incident_manager.api.preconditions import TAGS_PATTERN, entity_tag, is_unchanged
+from incident_manager.api.responses import NOT_MODIFIED, REPLAYED, TAGGED, errors
+from incident_manager.api.route import StrictRoute
+from incident_manager.api.schemas import Moment, SeverityIn
 from incident_manager.api.services import Current
 from incident_manager.cache.reads import Read
 from incident_manager.domain.assessment import Assessment, outline

@@ -10,8 +10,8 @@ from incident_manager.api.errors import ApiError
 from incident_manager.api.request_id import current_request_id
 from incident_manager.api.responses import errors
 from incident_manager.api.route import StrictRoute
-from incident_manager.api.schemas import NewTokenOut, TokenCreate, TokenList, TokenOut
 from incident_manager.api.services import Current, Services
+from incident_manager.api.token_schemas import NewTokenOut, TokenCreate, TokenList, TokenOut
 from incident_manager.store.audit import AuditEntry, add_audit
 from incident_manager.store.repository import UnitOfWork
 from incident_manager.store.tokens import add_token, all_tokens, revoke_token

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from incident_manager.api.schemas import IncidentOut
+from incident_manager.api.incident_schemas import IncidentOut
 from incident_manager.domain.severity import Severity
 
 

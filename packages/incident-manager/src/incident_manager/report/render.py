@@ -10,7 +10,7 @@ from enum import StrEnum
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from incident_manager.api.breaker_history_schemas import CircuitBreakersKpis
-from incident_manager.api.schemas import IncidentOut
+from incident_manager.api.incident_schemas import IncidentOut
 from incident_manager.report.charts import HEIGHT, WIDTH, calls_chart, open_shares, sparkline
 from incident_manager.report.figures import duration, percent
 from incident_manager.report.incidents import incident_figures

@@ -11,8 +11,8 @@ from incident_manager.api import incidents as api
 from incident_manager.api.change import digest_of
 from incident_manager.api.errors import ApiError
 from incident_manager.api.incident_change import IncidentChange
+from incident_manager.api.incident_schemas import Acknowledge, IncidentPatch, Resolve
 from incident_manager.api.preconditions import IfMatch
-from incident_manager.api.schemas import Acknowledge, IncidentPatch, Resolve
 from incident_manager.domain.errors import InvalidTransitionError, VersionConflictError
 from incident_manager.web.forms import filled_in, local_path
 from incident_manager.web.incidents import incident_page

@@ -6,8 +6,8 @@ from typing import Any
 
 from starlette.responses import Response
 
+from incident_manager.api.incident_schemas import AssessmentOut, IncidentOut, TimelineOut
 from incident_manager.api.incidents import assessment_of, possible_id, question_of
-from incident_manager.api.schemas import AssessmentOut, IncidentOut, TimelineOut
 from incident_manager.api.services import Services
 from incident_manager.cache.reads import Read
 from incident_manager.domain.assessment import outline

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from incident_manager.api.schemas import AssessmentOut, IncidentOut, Model, NotificationOut, TimelineOut
+from incident_manager.api.incident_schemas import AssessmentOut, IncidentOut, NotificationOut, TimelineOut
+from incident_manager.api.schemas import Model
 from incident_manager.domain.alert import AlertStatus
 from incident_manager.domain.severity import Severity
 
