@@ -120,7 +120,7 @@ def test_decorating_and_dropping_leaves_nothing() -> None:
     assert_no_growth(many, tolerance=30_000)
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def only_what_is_new() -> Iterator[None]:
     """Keep the collector off everything that was there before: each collection then takes no time."""
     gc.collect()
