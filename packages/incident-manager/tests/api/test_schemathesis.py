@@ -31,7 +31,7 @@ def test_no_request_is_answered_with_a_fault_or_otherwise_than_documented(tmp_pa
     access: Any = {"rate": PLENTY, "ingest_rate": PLENTY, "failure_rate": PLENTY}
     (tmp_path / "schemathesis.toml").write_text(CONFIG)
     with LiveApp(create_app(Settings(data_dir=tmp_path / "data", tokens=tokens, access=access))) as live:
-        options = ["--checks", "all", "--max-examples", "5", "--seed", "1", "--no-color"]
+        options = ["--checks", "all", "--max-examples", "3", "--seed", "1", "--no-color"]
         options += [
             "--continue-on-failure",
             "--generation-allow-x00",
