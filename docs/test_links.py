@@ -1,5 +1,6 @@
 """Every relative link in the documentation leads to a file, and every anchor to a heading. Nothing is fetched."""
 
+import itertools
 import re
 import unicodedata
 from collections.abc import Callable, Iterator
@@ -37,7 +38,7 @@ def targets(page: Path) -> Iterator[str]:
 def headings(page: Path) -> Iterator[str]:
     """The texts of the headings of a page, without their marks."""
     blocks = MARKDOWN.parse(page.read_text())
-    for opening, inline in zip(blocks, blocks[1:], strict=False):
+    for opening, inline in itertools.pairwise(blocks):
         if opening.type == "heading_open":
             yield "".join(part.content for part in inline.children or ())
 

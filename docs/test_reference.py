@@ -26,9 +26,7 @@ def test_nothing_is_shown_twice() -> None:
 
 def test_every_public_name_of_the_library_is_shown() -> None:
     homes = {name: getattr(getattr(recloser, name), "__module__", "recloser") for name in recloser.__all__}
-    missing = [
-        name for name, home in homes.items() if not {f"recloser.{name}", home, f"{home}.{name}"} & SHOWN.keys()
-    ]
+    missing = [name for name, home in homes.items() if not {f"recloser.{name}", home, f"{home}.{name}"} & SHOWN.keys()]
     assert missing == []
 
 
