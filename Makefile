@@ -46,7 +46,7 @@ test: $(VENV)/.dev ## Install what the tests need, real servers included, and ru
 	$(MAKE) --no-print-directory test-python-kernel
 
 test-python-kernel: $(VENV)/.dev ## Run the library's tests on the kernel in pure Python
-	RECLOSER_KERNEL=python $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(foreach part,config integrations typing,--ignore packages/recloser/tests/$(part)) \
+	RECLOSER_KERNEL=python $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(foreach part,config dashboard instrumentation integrations top typing,--ignore packages/recloser/tests/$(part)) \
 	  packages/recloser/tests $(PYTEST_ARGS)
 
 test-native: $(VENV)/.dev ## Compile the kernel strictly for every CPython at hand; run its tests under the sanitizers

@@ -60,8 +60,8 @@ class IncidentManager(Server):
         return connection.recv(64).startswith(b"HTTP/1.1 200")
 
 
-def eventually(read: Callable[[], T], accept: Callable[[T], bool], timeout: float = 30.0) -> T:
-    """What ``read`` returns, as soon as ``accept`` takes it.
+def eventually(read: Callable[[], T], accept: Callable[[T], bool], timeout: float = 30.0, *, pause: float = 0.02) -> T:
+    """What ``read`` returns, as soon as ``accept`` takes it; read every ``pause`` seconds.
 
     Raises:
         TimeoutError: That did not happen within ``timeout`` seconds; the text holds the last value.
@@ -70,5 +70,5 @@ def eventually(read: Callable[[], T], accept: Callable[[T], bool], timeout: floa
     while not accept(value := read()):
         if time.monotonic() > deadline:
             raise TimeoutError(f"after {timeout} s it is still {value!r}")
-        time.sleep(0.02)
+        time.sleep(pause)
     return value

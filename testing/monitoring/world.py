@@ -2,10 +2,10 @@
 
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx2
 import yaml
@@ -20,6 +20,13 @@ from testing.service import IncidentManager, eventually
 
 JOURNAL = 80
 """Alerts that fit into the journal."""
+
+T = TypeVar("T")
+
+
+def until(read: Callable[[], T], accept: Callable[[T], object] = bool) -> T:
+    """What `read` returns, as soon as it is accepted. Asking costs those who are asked a part of the machine."""
+    return eventually(read, lambda value: bool(accept(value)), 90, pause=0.15)
 
 
 @dataclass
@@ -51,23 +58,21 @@ class World:
         def find() -> list[dict[str, Any]]:
             return [one for one in self.incidents(alert, **labels) if one["status"] != "resolved"]
 
-        return eventually(find, bool, 60)[0]
+        return until(find)[0]
 
     def until_resolved(self, alert: str, **labels: str) -> None:
         """Wait until there was an incident of an alert, and none is open."""
-        eventually(
-            lambda: {one["status"] for one in self.incidents(alert, **labels)}, lambda found: found == {"resolved"}, 60
-        )
+        until(lambda: {one["status"] for one in self.incidents(alert, **labels)}, lambda found: found == {"resolved"})
 
     def until_firing(self, alert: str, **labels: str) -> None:
         """Wait until Prometheus has found an alert true for long enough."""
         chosen = "".join(f', {name}="{value}"' for name, value in labels.items())
         query = f'ALERTS{{alertname="{alert}", alertstate="firing"{chosen}}}'
-        eventually(lambda: self.prometheus.query(query), bool, 60)
+        until(lambda: self.prometheus.query(query))
 
     def until_quiet(self) -> None:
-        """Wait until no alert fires, nor is about to."""
-        eventually(lambda: self.prometheus.query("ALERTS"), lambda found: not found, 60)
+        """Wait until no alert fires."""
+        until(lambda: self.prometheus.query('ALERTS{alertstate="firing"}'), lambda found: not found)
 
     def mails(self, word: str) -> list[str]:
         """The subjects of the mails people got that contain a word."""
@@ -78,7 +83,7 @@ class World:
 def shortened(rules: str) -> str:
     """The rules as they are, with all times some seconds."""
     text, waits = re.subn(r"(?m)^( +for:) \d+[mh]$", r"\1 500ms", rules)
-    text, ranges = re.subn(r"\[\d+m\]", "[4s]", text)
+    text, ranges = re.subn(r"\[\d+m\]", "[6s]", text)
     text, ages = re.subn(r"(_oldest_seconds\)) > 300$", r"\1 > 2", text, flags=re.MULTILINE)
     assert (waits, ranges, ages) in ((3, 4, 0), (5, 4, 1)), "a time was left as it is"
     return text
@@ -87,7 +92,7 @@ def shortened(rules: str) -> str:
 def prometheus(service: int, shop: int, alertmanager: int) -> Prometheus:
     """Our Prometheus configuration, in a hurry, with the ports of this world."""
     config = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text())
-    config["global"] = {"scrape_interval": "250ms", "scrape_timeout": "250ms", "evaluation_interval": "250ms"}
+    config["global"] = {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "500ms"}
     config["alerting"]["alertmanagers"][0]["static_configs"][0]["targets"] = [f"127.0.0.1:{alertmanager}"]
     ports = {"incident-manager": service, "shop": shop}
     for job in config["scrape_configs"]:

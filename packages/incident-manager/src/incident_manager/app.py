@@ -1,5 +1,6 @@
 """The application, composed here and nowhere else."""
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -39,6 +40,7 @@ from incident_manager.api.route import AllowedMethods, strangers_of
 from incident_manager.api.services import Services
 from incident_manager.cache.reads import Reads
 from incident_manager.cache.valkey import ValkeyCache
+from incident_manager.domain.catalog import Catalog
 from incident_manager.domain.errors import IncidentManagerError
 from incident_manager.domain.grouping import GroupingRules
 from incident_manager.history.recorder import BreakerRecorder
@@ -46,7 +48,8 @@ from incident_manager.llm.factory import build_assessors, build_services
 from incident_manager.metrics.collector import ServiceCollector
 from incident_manager.metrics.condition import ConditionReader
 from incident_manager.notify.dispatcher import Dispatcher
-from incident_manager.notify.factory import build_destinations, build_policy, build_router
+from incident_manager.notify.factory import build_destinations, build_policy, build_rotations, build_routes
+from incident_manager.notify.routing import Router
 from incident_manager.pipeline.actions import IncidentActions
 from incident_manager.pipeline.assess import AssessmentPolicy, AssessmentWorker
 from incident_manager.pipeline.expire import Expiry
@@ -54,10 +57,12 @@ from incident_manager.pipeline.grouping_worker import GroupingWorker
 from incident_manager.pipeline.intake import AlertIntake
 from incident_manager.pipeline.plan import AssessmentPlan
 from incident_manager.pipeline.process import AlertPipeline
-from incident_manager.pipeline.router import Router
 from incident_manager.pipeline.self_monitoring import SelfMonitoring
 from incident_manager.protection import CACHE, DATABASE, breaker_table, build_registry
+from incident_manager.reconfigure import LiveParts, LiveSettings, catalog_of
+from incident_manager.reload import Reload, Reloadable
 from incident_manager.settings import Settings
+from incident_manager.settings.load import SettingsSource
 from incident_manager.store.database import Store
 from incident_manager.store.journal import Journal
 from incident_manager.store.opening import Opening
@@ -101,12 +106,13 @@ ROUTERS = (
 )
 
 
-def create_app(settings: Settings, *, clock: Clock | None = None) -> FastAPI:
+def create_app(settings: Settings, *, clock: Clock | None = None, source: SettingsSource | None = None) -> FastAPI:
     """The application. It opens its database and starts notifying when it is started, not here.
 
     Args:
         settings: What `load_settings` returned.
         clock: Time, for everything in it; the system's by default.
+        source: Where the settings came from, to read them again when they change; None never does.
     """
     time = clock or SystemClock()
     durations = request_durations(METRICS_PREFIX)
@@ -114,8 +120,9 @@ def create_app(settings: Settings, *, clock: Clock | None = None) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         try:
-            async with _running(settings, time, durations) as services:
+            async with _running(settings, time, durations, source) as services:
                 app.state.services = services
+                app.state.reload = _soon(services.reload.ask)
                 app.state.end_streams = services.stream.end
                 yield
         except IncidentManagerError as error:
@@ -143,7 +150,9 @@ def create_app(settings: Settings, *, clock: Clock | None = None) -> FastAPI:
 
 
 @asynccontextmanager
-async def _running(settings: Settings, clock: Clock, durations: Histogram) -> AsyncIterator[Services]:
+async def _running(
+    settings: Settings, clock: Clock, durations: Histogram, source: SettingsSource | None
+) -> AsyncIterator[Services]:
     """Everything that runs, started in the order in which one part needs the other, and stopped in reverse."""
     async with AsyncExitStack() as stack:
         registry = _breakers(settings, clock)
@@ -159,12 +168,14 @@ async def _running(settings: Settings, clock: Clock, durations: Histogram) -> As
         await _started(stack, IdempotencySweep(store, clock))
         await _started(stack, _retention(settings, store, clock))
 
-        router = build_router(settings)
+        by_tier = {} if settings.catalog is None else settings.catalog.severity_by_tier
+        catalog = Catalog(catalog_of(settings), by_tier)
+        router = Router(build_routes(settings), catalog, build_rotations(settings), clock)
         destinations = build_destinations(settings, registry, clock)
         policy = build_policy(settings.dispatcher)
         dispatcher = Dispatcher(store.outbox, destinations, clock=clock, policy=policy)
         await _started(stack, dispatcher)
-        assessment, plan = await _assessment(stack, settings, registry, store, router, clock, dispatcher.wake)
+        assessment, plan = await _assessment(stack, settings, registry, store, router, clock, catalog, dispatcher.wake)
         grouping = await _started(stack, GroupingWorker(store, plan, clock, on_released=dispatcher.wake))
 
         def changed() -> None:
@@ -178,12 +189,21 @@ async def _running(settings: Settings, clock: Clock, durations: Histogram) -> As
         await _started(stack, Expiry(store, router, clock, grace=grace, on_enqueued=changed, plan=plan))
         await _self_monitoring(stack, settings, registry, intake, clock)
         collector = ServiceCollector(METRICS_PREFIX, intake, dispatcher, assessment, clock)
+        parts = LiveParts(
+            registry=registry,
+            dispatcher=dispatcher,
+            router=router,
+            grouping=plan.grouping,
+            catalog=catalog,
+            clock=clock,
+        )
+        reload = await _reload(stack, settings, source, parts)
         yield Services(
             clock=clock,
             registry=registry,
             metrics=_metrics(registry, collector, durations),
             collector=collector,
-            condition=ConditionReader(registry, store, journal, dispatcher, clock),
+            condition=ConditionReader(registry, store, journal, dispatcher, clock, reload.problems),
             store=store,
             journal=journal,
             reads=reads,
@@ -191,6 +211,8 @@ async def _running(settings: Settings, clock: Clock, durations: Histogram) -> As
             dispatcher=dispatcher,
             actions=IncidentActions(store, router, clock, on_enqueued=changed, plan=plan),
             ingest=settings.ingest,
+            catalog=catalog,
+            reload=reload,
             access=access,
             audit=audit_trail,
             stream=hub,
@@ -265,6 +287,7 @@ async def _assessment(
     store: Store,
     router: Router,
     clock: Clock,
+    catalog: Catalog,
     on_enqueued: Callable[[], None],
 ) -> tuple[AssessmentWorker, AssessmentPlan]:
     services = build_services(settings.services, registry, clock)
@@ -273,7 +296,7 @@ async def _assessment(
     assessors = build_assessors(services, settings.services, how)
     policy = AssessmentPolicy(patience=how.patience, give_up_after=how.give_up_after)
     rules = GroupingRules(rule.as_rule() for rule in settings.grouping)
-    plan = AssessmentPlan.of(assessors, how.hold).with_grouping(rules)
+    plan = AssessmentPlan.of(assessors, how.hold).with_grouping(rules).with_catalog(catalog)
     worker = AssessmentWorker(store, assessors, router, clock, on_enqueued=on_enqueued, plan=plan, policy=policy)
     return await _started(stack, worker), plan
 
@@ -285,6 +308,29 @@ async def _self_monitoring(
     if own.enabled:
         after, severity = own.open_longer_than, own.severity
         await _started(stack, SelfMonitoring(registry, intake.accept, clock, after=after, severity=severity))
+
+
+async def _reload(stack: AsyncExitStack, settings: Settings, source: SettingsSource | None, parts: LiveParts) -> Reload:
+    def tell(problem: str | None) -> None:
+        reload.note("settings", problem)
+
+    live = LiveSettings(settings, source, parts, tell)
+    files = {
+        "settings": Reloadable(live.settings_path, live.take_settings),
+        "catalog": Reloadable(live.catalog_path, live.take_catalog),
+    }
+    reload = Reload(files, every=settings.reload_interval)
+    return await _started(stack, reload)
+
+
+def _soon(call: Callable[[], None]) -> Callable[[], None]:
+    """The call, to be made from anywhere, a signal handler among it: it happens in this event loop."""
+    loop = asyncio.get_running_loop()
+
+    def soon() -> None:
+        loop.call_soon_threadsafe(call)
+
+    return soon
 
 
 def _cache(settings: Settings, registry: Registry) -> ValkeyCache | None:

@@ -47,14 +47,16 @@ def serve(
     """Run the service until Ctrl-C or SIGTERM."""
     from incident_manager import server  # the web stack takes its time to import; other commands need none of it
     from incident_manager.app import create_app
+    from incident_manager.settings.load import SettingsSource
 
     settings = settings_or_exit(config, host=host, port=port, data_dir=data_dir)
-    server.configure_logging()
+    server.configure_logging(settings.log_level)
     try:
         bound = server.listen(settings.host, settings.port)
     except server.ListenError as error:
         fail(str(error), 1)
-    server.run(create_app(settings), bound)
+    overrides = {"host": host, "port": port, "data_dir": data_dir}
+    server.run(create_app(settings, source=SettingsSource(config, overrides)), bound)
 
 
 @app.command()
@@ -87,9 +89,16 @@ def migrate(
 @app.command()
 def check_config(config: ConfigOption = None) -> None:
     """Check the settings and show what they come to. Exit code 2 when something is wrong."""
+    from incident_manager.catalog_file import read_catalog
+    from incident_manager.config_errors import InvalidSettingsError
     from incident_manager.config_summary import summary
 
     settings = settings_or_exit(config)
+    if settings.catalog is not None:
+        try:
+            read_catalog(settings.catalog.file)
+        except InvalidSettingsError as error:
+            fail(str(error), 2)
     for part in summary(settings):
         out.print(part)
     out.print("[green]The settings are good.[/]")

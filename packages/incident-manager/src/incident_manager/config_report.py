@@ -29,6 +29,7 @@ SECRET_KEYS = frozenset(
         "routing_key",
         "password",
         "templates",
+        "session_key",
         "sentinel_secret",
         "key",
     }

@@ -41,10 +41,12 @@ def _told(settings: Settings, destination: str) -> set[Severity]:
     """The severities of which a destination is told."""
     if settings.routes is None:
         return set(Severity)
+    names = {destination} | {name for name, rotation in settings.rotations.items() if destination in rotation.people}
     routes = [
         route
         for route in settings.routes
-        if destination in route.destinations or any(destination in step.destinations for step in route.escalation)
+        if not names.isdisjoint(route.destinations)
+        or any(not names.isdisjoint(step.destinations) for step in route.escalation)
     ]
     return {severity for route in routes for severity in route.severities or Severity}
 

@@ -13,6 +13,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from incident_manager.api.request_id import RequestIdInLog
+from incident_manager.log_level import LogLevel, set_log_level
 
 logger = logging.getLogger(__name__)
 
@@ -24,7 +25,7 @@ class ListenError(OSError):
     """The address cannot be listened on; the message says why."""
 
 
-def configure_logging(level: int = logging.INFO) -> None:
+def configure_logging(level: LogLevel = "info") -> None:
     """Log to stderr, one line per event: UTC time, level, where, what."""
     line = "%(asctime)s.%(msecs)03dZ %(levelname)-7s %(name)s:%(request)s %(message)s"
     formatter = logging.Formatter(line, "%Y-%m-%dT%H:%M:%S")
@@ -32,9 +33,8 @@ def configure_logging(level: int = logging.INFO) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(formatter)
     handler.addFilter(RequestIdInLog())
-    logging.basicConfig(level=level, handlers=[handler], force=True)
-    for chatty in ("uvicorn.error", "httpx2", "alembic", "aiosqlite"):
-        logging.getLogger(chatty).setLevel(max(level, logging.WARNING))
+    logging.basicConfig(handlers=[handler], force=True)
+    set_log_level(level)
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -103,6 +103,12 @@ class Server(uvicorn.Server):
             for bound in sockets or []:
                 logger.info("listening on %s", address_of(bound))
 
+    def reload(self) -> None:
+        """Take the files over now. May be called from a signal handler; before the start it does nothing."""
+        ask = getattr(self._app.state, "reload", None)
+        if ask is not None:
+            ask()
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen no more, finish what runs, then stop the application."""
         logger.info("finishing what runs, then ending")
@@ -121,5 +127,7 @@ def run(app: FastAPI, bound: socket.socket) -> None:
     """
     # uvicorn raises the signal again after an orderly end; that end is not a failure.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
+    server = Server(app)
+    signal.signal(signal.SIGHUP, lambda number, frame: server.reload())
     with contextlib.suppress(KeyboardInterrupt):
-        Server(app).run(sockets=[bound])
+        server.run(sockets=[bound])

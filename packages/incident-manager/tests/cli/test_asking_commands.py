@@ -14,7 +14,7 @@ from testing.receiver import Receiver
 from testing.service import eventually
 from typer.testing import CliRunner, Result
 
-from incident_manager import cli_client, cli_parts
+from incident_manager import cli_client
 from incident_manager.access.roles import Role
 from incident_manager.access.tokens import new_token
 from incident_manager.app import create_app
@@ -48,7 +48,7 @@ def run(live: LiveApp, monkeypatch: pytest.MonkeyPatch) -> Run:
     for variable in (TOKEN_VARIABLE, TOKEN_FILE_VARIABLE):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv(URL_VARIABLE, live.url)
-    monkeypatch.setattr(cli_parts.out, "width", 250)
+    monkeypatch.setenv("COLUMNS", "250")
 
     def run(*words: str) -> Result:
         return CliRunner().invoke(app, words)

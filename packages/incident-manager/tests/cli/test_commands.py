@@ -54,7 +54,7 @@ def test_check_config_names_everything_that_is_wrong(tmp_path: Path) -> None:
     done = run("check-config", "--config", "bad.yaml", folder=tmp_path)
     assert done.returncode == 2
     assert "bad.yaml:1:1: port:" in done.stderr
-    assert "bad.yaml: destinations.ops.url:" in done.stderr
+    assert "bad.yaml:2:37: destinations.ops.url:" in done.stderr
     assert "Traceback" not in done.stderr
 
 

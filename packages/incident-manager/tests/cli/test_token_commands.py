@@ -18,7 +18,7 @@ def test_a_token_opens_the_service_until_it_is_revoked(tmp_path: Path) -> None:
     [token] = made.stdout.split()  # alone, so that a script can take it
     token_id = token.split("_")[1]
     listed = run("tokens", "list", folder=tmp_path)
-    assert token not in listed.stdout
+    assert (listed.returncode, token not in listed.stdout) == (0, True), listed.stderr
     line = next(line for line in listed.stdout.splitlines() if token_id in line)
     assert "wallboard" in line
     assert "ingest, read" in line

@@ -146,3 +146,29 @@ async def test_no_error_holds_the_credentials(service: Asked, fault: Fault) -> N
     assert KEY not in "".join(traceback.format_exception(caught.value))
     assert caught.value.__cause__ is None
     assert caught.value.__suppress_context__ or caught.value.__context__ is None
+
+
+async def test_throttling_without_a_time_opens_the_circuit_for_the_usual_one(service: Asked) -> None:
+    switch = service.server.switch
+    switch.fault, switch.status, switch.answer = Fault.ERROR, 429, {"error": {"message": "slow down"}}
+    with pytest.raises(ServiceThrottledError):
+        await service.ask()
+    assert service.breaker.state is State.OPEN
+    assert service.breaker.retry_after == pytest.approx(service.breaker.settings.open_for)
+    assert service.breaker.stats().failed == 0
+
+
+async def test_refused_probe_gives_its_place_to_the_next(service: Asked, clock: FakeClock) -> None:
+    switch = service.server.switch
+    switch.fault, switch.status = Fault.ERROR, 500
+    for _ in range(3):
+        with pytest.raises(ServiceUnavailableError):
+            await service.ask()
+    clock.advance(service.breaker.settings.open_for)
+    switch.status = 422
+    for _ in range(service.breaker.settings.half_open_max_calls + 1):
+        with pytest.raises(RequestRefusedError):
+            await service.ask()
+    assert service.breaker.state is State.HALF_OPEN
+    switch.mend()
+    assert await service.outcome() == "success"

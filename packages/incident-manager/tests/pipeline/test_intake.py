@@ -233,6 +233,7 @@ async def test_a_full_journal_refuses_the_request_as_a_whole(
             await intake.accept([alert("a"), alert("b")])
             with pytest.raises(JournalFullError):
                 await intake.accept([alert("c"), alert("d")])
+        assert (intake.refused, intake.taken) == (2, {Action.JOURNALED: 2})
         await emptied(small)
         assert await stored_alerts(store) == 2
     finally:

@@ -38,6 +38,8 @@ def test_tokens_are_taken_from_the_file_and_the_environment(
         (f"tokens: {{ops: {{roles: [read], tokn: {STRONG}}}}}", "tokens.ops", "did you mean 'token'"),
         ("auth: maybe", "auth", "'auto', 'tokens' or 'none'"),
         ("access: {rate: {per_second: 0, burst: 1}}", "access.rate.per_second", "greater than 0"),
+        ("access: {session_key: s3cret-short}", "access.session_key", "at least 32 printable"),
+        ("access: {session_life: 5}", "access.session_life", "greater than or equal to 60"),
         ("access: {max_streams: 0}", "access.max_streams", "greater than or equal to 1"),
     ],
 )

@@ -59,6 +59,15 @@ def refusal(path: Path | None) -> str:
         ("breakers: {database: {window: 5}}", "breakers.database.window: must be {calls: number} or {seconds: number}"),
         ("breakers: {database: {window: {calls: 0}}}", "breakers.database.window.size: must be a whole number, 1 or"),
         ("breakers: {database: {preset: fast}}", "breakers.database.preset: must be one of cache, database, http_api"),
+        (
+            HOOK + "rotations: {r: {people: [hok], zone: UTC, first: 2026-01-05}}",
+            "rotations.r.people[0]: must be the na",
+        ),
+        (HOOK + "rotations: {hook: {people: [hook], zone: UTC, first: 2026-01-05}}", "rotations.hook: must not be the"),
+        (
+            HOOK + "rotations: {r: {people: [hook], zone: Berlin, first: 2026-01-05}}",
+            "rotations.r.zone: must be a time",
+        ),
         ("grouping: [{name: a, labels: []}]", "grouping[0].labels: must have at least 1 item"),
         ("grouping: [{name: a, labels: [x, x]}]", "grouping[0].labels: names 'x' twice"),
         ("grouping: [{name: a, labels: [x]}, {name: a, labels: [y]}]", "grouping[1].name: must be of one rule only"),
@@ -159,7 +168,7 @@ VALUES: st.SearchStrategy[Any] = st.recursive(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.dictionaries(TEXTS, VALUES, max_size=4))
 def test_every_key_of_a_file_has_a_position(values: dict[str, Any]) -> None:
     text = yaml.safe_dump(values, allow_unicode=True)

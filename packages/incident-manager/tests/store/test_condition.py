@@ -27,7 +27,7 @@ async def test_condition_is_told_without_the_backlog_while_the_database_hangs(
     monkeypatch.setattr(condition, "PATIENCE", 0.3)
     journal = Journal(tmp_path / "journal.db", max_alerts=10, max_bytes=10_000, clock=clock)
     dispatcher = Dispatcher(store.outbox, {}, clock=clock)
-    reader = ConditionReader(Registry(clock=clock), store, journal, dispatcher, clock)
+    reader = ConditionReader(Registry(clock=clock), store, journal, dispatcher, clock, dict)
     assert (await reader.read()).is_healthy
     address, _, name = url.partition("?search_path=")
     with psycopg.connect(f"{address}?options=-csearch_path%3D{name}") as other:

@@ -62,12 +62,13 @@ async def test_history_names_the_person_and_the_reason(registry: Registry, make:
 
 @pytest.mark.parametrize("headers", [{}, {"authorization": "Bearer wrong"}, {"authorization": f"Basic {TOKEN}"}])
 async def test_without_the_token_nothing_is_done(
-    registry: Registry, client: httpx2.AsyncClient, headers: dict[str, str]
+    registry: Registry, client: httpx2.AsyncClient, headers: dict[str, str], caplog: pytest.LogCaptureFixture
 ) -> None:
     answer = await order(client, headers)
     assert answer.status_code == 401
     assert answer.headers["www-authenticate"] == "Bearer"
     assert registry["payments"].control is Control.AUTOMATIC
+    assert re.search("refused to let .* operate breakers: the token is missing or is not the right one", caplog.text)
 
 
 async def test_page_without_a_token_is_read_only(registry: Registry, make: Callable[..., Dashboard]) -> None:

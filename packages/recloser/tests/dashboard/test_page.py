@@ -287,3 +287,18 @@ async def test_websocket_is_closed(app: Dashboard) -> None:
 
     await app({"type": "websocket"}, receive, send)  # type: ignore[arg-type]
     assert answered == ["websocket.close"]
+
+
+async def test_page_leads_back_to_the_one_it_belongs_to(registry: Registry) -> None:
+    app = dashboard(registry, home="/?a=1&b=2")
+    try:
+        async with client_of(app) as client:
+            assert '<a href="/?a=1&amp;b=2">Back</a>' in (await client.get("/")).text
+    finally:
+        app.close()
+
+
+@pytest.mark.parametrize("home", ["", "javascript:alert(1)", "incidents"])
+def test_address_that_is_none_to_lead_back_to_is_refused(registry: Registry, home: str) -> None:
+    with pytest.raises(ValueError, match=r"home=.*: must begin with /"):
+        dashboard(registry, home=home)

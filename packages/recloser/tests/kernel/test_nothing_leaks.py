@@ -13,7 +13,7 @@ from packages.recloser.tests.support import Boom, boom, ok, ok_async
 
 from recloser import CircuitBreaker, CircuitOpenError, Settings
 
-CALLS = 400
+CALLS = 100
 
 
 class Pause:

@@ -175,6 +175,15 @@ EXAMPLES: dict[str, Any] = {
                 }
             ],
         },
+        "service": {
+            "name": "checkout",
+            "owner": "payments",
+            "on_call": "payments-on-call@example.org",
+            "tier": "1",
+            "runbook": "https://runbooks.example.org/checkout",
+            "dashboards": ["https://grafana.example.org/d/checkout"],
+            "depends_on": ["database"],
+        },
         "timeline": [
             {
                 "at": _AT,
@@ -279,5 +288,6 @@ EXAMPLES: dict[str, Any] = {
         "circuit_breakers": _BREAKERS_HEALTH,
         "waiting_notifications": {"ops-slack": 4},
         "delivery_problems": {},
+        "configuration_problems": {"catalog": "catalog.yaml:4:5: services.checkout.owners: unknown key"},
     },
 }

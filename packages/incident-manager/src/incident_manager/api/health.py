@@ -37,6 +37,7 @@ async def health(services: Current) -> Health:
             bytes=journal.size,
         ),
         delivery_problems=dict(condition.delivery_problems),
+        configuration_problems=dict(condition.configuration_problems),
     )
 
 

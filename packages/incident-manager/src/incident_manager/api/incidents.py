@@ -29,12 +29,14 @@ from incident_manager.api.schemas import (
     NotificationOut,
     RelatedIncident,
     Resolve,
+    ServiceOut,
     SeverityIn,
     TimelineOut,
 )
 from incident_manager.api.services import Current
 from incident_manager.cache.reads import Read
 from incident_manager.domain.assessment import Assessment, outline
+from incident_manager.domain.catalog import CatalogService
 from incident_manager.domain.errors import IncidentNotFoundError
 from incident_manager.domain.incident import Incident, Status
 from incident_manager.domain.lifecycle import Edit
@@ -132,6 +134,10 @@ def assessment_of(items: Sequence[Assessment]) -> AssessmentOut:
     return AssessmentOut(**outline(findings), pending=[item.job for item in items if item.is_pending])
 
 
+def _service(service: CatalogService | None) -> ServiceOut | None:
+    return None if service is None else ServiceOut.model_validate(service)
+
+
 async def _group(unit: UnitOfWork, incident_id: str) -> GroupOut | None:
     group = (await groups.of_incidents(unit, [incident_id])).get(incident_id)
     if group is None:
@@ -223,10 +229,12 @@ async def get_incident(
     """One incident with its history and its notifications."""
 
     async def read(unit: UnitOfWork) -> IncidentDetail:
+        incident = await unit.get(incident_id)
         return IncidentDetail(
-            **dict(_shown(await unit.get(incident_id))),
+            **dict(_shown(incident)),
             assessment=assessment_of(await assessments.of_incident(unit, incident_id)),
             group=await _group(unit, incident_id),
+            service=_service(services.catalog.service_of(incident)),
             timeline=[TimelineOut.model_validate(entry) for entry in await unit.timeline(incident_id)],
             notifications=[NotificationOut.model_validate(entry) for entry in await unit.deliveries(incident_id)],
         )

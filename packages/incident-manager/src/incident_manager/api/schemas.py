@@ -192,11 +192,24 @@ class GroupOut(Model):
     related: list[RelatedIncident] = Field(description="The others, oldest first.")
 
 
+class ServiceOut(Model):
+    """A service of the catalogue."""
+
+    name: str
+    owner: str | None = Field(description="The team that looks after it.")
+    on_call: str | None = Field(description="How that team is reached.")
+    tier: str | None
+    runbook: str | None = Field(description="URL of what to do.")
+    dashboards: list[str]
+    depends_on: list[str] = Field(description="Names of other services.")
+
+
 class IncidentDetail(IncidentOut):
     """An incident with its history and its notifications, oldest first."""
 
     assessment: AssessmentOut
     group: GroupOut | None = Field(description="The incidents that it belongs with; null if there is no rule for it.")
+    service: ServiceOut | None = Field(description="What the catalogue says of its service now; null if nothing.")
     timeline: list[TimelineOut]
     notifications: list[NotificationOut]
 
@@ -424,7 +437,7 @@ class Health(Model):
 
     status: Literal["healthy", "degraded"] = Field(
         description="`degraded` while a circuit is not closed, the database cannot be asked, "
-        "alerts are in the journal, or deliveries stand still."
+        "alerts are in the journal, deliveries stand still, or a changed file is refused."
     )
     version: str
     journal: JournalHealth
@@ -434,4 +447,8 @@ class Health(Model):
     )
     delivery_problems: dict[str, str] = Field(
         description="What keeps notifications of a destination from being worked on, other than an open circuit."
+    )
+    configuration_problems: dict[str, str] = Field(
+        description="Why a file that has changed is refused; what it said before is still in force. By `settings` and "
+        "`catalog`."
     )

@@ -13,12 +13,14 @@ from incident_manager.access.control import AccessControl
 from incident_manager.api.schemas import AcceptedAlert, AcceptedAlerts
 from incident_manager.cache.reads import Reads
 from incident_manager.domain.alert import Alert
+from incident_manager.domain.catalog import Catalog
 from incident_manager.history.recorder import BreakerRecorder
 from incident_manager.metrics.collector import ServiceCollector
 from incident_manager.metrics.condition import ConditionReader
 from incident_manager.notify.dispatcher import Dispatcher
 from incident_manager.pipeline.actions import IncidentActions
 from incident_manager.pipeline.intake import AlertIntake
+from incident_manager.reload import Reload
 from incident_manager.settings import IngestSettings
 from incident_manager.store.database import Store
 from incident_manager.store.journal import Journal
@@ -43,6 +45,8 @@ class Services:
     dispatcher: Dispatcher
     actions: IncidentActions
     ingest: IngestSettings
+    catalog: Catalog
+    reload: Reload
     access: AccessControl
     audit: AuditTrail
     stream: StreamHub

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -32,6 +32,7 @@ class Condition:
         journal: What is in the journal.
         journal_age: Seconds that the first alert has waited in it; 0 when none waits.
         delivery_problems: What keeps notifications of a destination from being worked on, other than an open circuit.
+        configuration_problems: Why a file is not in force as it is, by its name.
     """
 
     breakers: RegistryHealth
@@ -39,12 +40,14 @@ class Condition:
     journal: JournalState
     journal_age: float
     delivery_problems: Mapping[str, str]
+    configuration_problems: Mapping[str, str]
 
     @property
     def is_healthy(self) -> bool:
         """Whether nothing is wrong with anything it depends on. It takes alerts either way."""
         journaled = self.journal.waiting + self.journal.set_aside
-        return self.breakers.healthy and self.backlog is not None and not self.delivery_problems and not journaled
+        problems = self.delivery_problems or self.configuration_problems or journaled
+        return self.breakers.healthy and self.backlog is not None and not problems
 
 
 class ConditionReader:
@@ -56,16 +59,24 @@ class ConditionReader:
         journal: The journal.
         dispatcher: The lanes of the destinations.
         clock: Time.
+        refused: Which files are not in force as they are, and why.
     """
 
     def __init__(
-        self, registry: Registry, store: Store, journal: Journal, dispatcher: Dispatcher, clock: Clock
+        self,
+        registry: Registry,
+        store: Store,
+        journal: Journal,
+        dispatcher: Dispatcher,
+        clock: Clock,
+        refused: Callable[[], Mapping[str, str]],
     ) -> None:
         self._registry = registry
         self._store = store
         self._journal = journal
         self._dispatcher = dispatcher
         self._clock = clock
+        self._refused = refused
 
     async def read(self) -> Condition:
         """How it is doing now."""
@@ -76,6 +87,7 @@ class ConditionReader:
             journal=self._journal.state,
             journal_age=self._journal.oldest_age,
             delivery_problems=self._dispatcher.problems(),
+            configuration_problems=self._refused(),
         )
 
     async def _backlog(self) -> Backlog | None:

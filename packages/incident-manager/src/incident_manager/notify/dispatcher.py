@@ -17,6 +17,9 @@ from recloser import BreakerReset, CircuitBreaker, Clock, ControlChanged, Event,
 
 logger = logging.getLogger(__name__)
 
+GRACE = 10.0
+"""Seconds for the sends under way when a lane ends."""
+
 
 @dataclass(frozen=True)
 class Destination:
@@ -56,24 +59,13 @@ class Dispatcher:
         pause: Pause = pause,
     ) -> None:
         self._outbox = outbox
+        self._clock = clock
+        self._policy = policy or DispatchPolicy()
+        self._pause = pause
         self._destinations = dict(destinations)
-        self._lanes = {
-            name: Lane(
-                name,
-                destination.notifier,
-                destination.breaker,
-                outbox,
-                worker=new_worker(name),
-                clock=clock,
-                policy=policy or DispatchPolicy(),
-                interval=destination.interval,
-                pages=destination.pages,
-                pause=pause,
-            )
-            for name, destination in self._destinations.items()
-        }
+        self._lanes = {name: self._lane(name, destination) for name, destination in self._destinations.items()}
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._unsubscribe: list[Callable[[], None]] = []
+        self._unsubscribe: dict[str, Callable[[], None]] = {}
         self._stopping = False
 
     @property
@@ -94,24 +86,41 @@ class Dispatcher:
 
     async def start(self) -> None:
         """Start the lanes. What an earlier process left is delivered too."""
-        loop = asyncio.get_running_loop()
-        for name, destination in self._destinations.items():
-            lane = self._lanes[name]
-
-            def woken(_: Event, lane: Lane = lane) -> None:
-                loop.call_soon_threadsafe(lane.wake)
-
-            kinds = (StateChanged, ControlChanged, BreakerReset)
-            self._unsubscribe.append(destination.breaker.add_listener(woken, kinds))
-            self._tasks[name] = asyncio.create_task(lane.run(), name=f"deliver to {name}")
+        for name in self._destinations:
+            self._run(name)
         await self._warn_of_orphans()
+
+    async def put(self, name: str, destination: Destination) -> None:
+        """Deliver to a new destination, or to one in another way, from now on."""
+        await self.remove(name)
+        self._destinations[name] = destination
+        self._lanes[name] = self._lane(name, destination)
+        self._run(name)
+
+    async def remove(self, name: str, grace: float = GRACE) -> None:
+        """Deliver to a destination no longer; what waits for it stays in the outbox. One that is not there is fine.
+
+        Args:
+            name: The destination.
+            grace: Seconds for the send under way.
+        """
+        lane, task = self._lanes.get(name), self._tasks.get(name)
+        if lane is None:
+            return
+        self._unsubscribe.pop(name, _nothing)()
+        lane.stop()
+        try:
+            if task is not None:
+                await asyncio.wait([task], timeout=grace)
+        finally:
+            await self._end(name)
 
     def wake(self) -> None:
         """Look now: deliveries were enqueued. To be called in the dispatcher's event loop."""
         for lane in self._lanes.values():
             lane.wake()
 
-    async def stop(self, grace: float = 10.0) -> None:
+    async def stop(self, grace: float = GRACE) -> None:
         """Finish sends under way, give back what was claimed, and close the notifiers.
 
         Args:
@@ -119,8 +128,8 @@ class Dispatcher:
                 by whoever claims it next.
         """
         self._stopping = True
-        for remove in self._unsubscribe:
-            remove()
+        for unsubscribe in self._unsubscribe.values():
+            unsubscribe()
         self._unsubscribe.clear()
         for lane in self._lanes.values():
             lane.stop()
@@ -128,20 +137,43 @@ class Dispatcher:
             if self._tasks:
                 await asyncio.wait(self._tasks.values(), timeout=grace)
         finally:
-            await self._end_lanes()
+            for name in list(self._lanes):
+                await self._end(name)
 
-    async def _end_lanes(self) -> None:
-        for task in self._tasks.values():
+    def _lane(self, name: str, destination: Destination) -> Lane:
+        return Lane(
+            name,
+            destination.notifier,
+            destination.breaker,
+            self._outbox,
+            worker=new_worker(name),
+            clock=self._clock,
+            policy=self._policy,
+            interval=destination.interval,
+            pages=destination.pages,
+            pause=self._pause,
+        )
+
+    def _run(self, name: str) -> None:
+        loop, lane = asyncio.get_running_loop(), self._lanes[name]
+
+        def woken(_: Event) -> None:
+            loop.call_soon_threadsafe(lane.wake)
+
+        kinds = (StateChanged, ControlChanged, BreakerReset)
+        self._unsubscribe[name] = self._destinations[name].breaker.add_listener(woken, kinds)
+        self._tasks[name] = asyncio.create_task(lane.run(), name=f"deliver to {name}")
+
+    async def _end(self, name: str) -> None:
+        lane, destination = self._lanes.pop(name), self._destinations.pop(name)
+        if (task := self._tasks.pop(name, None)) is not None:
             task.cancel()
-        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
-        self._tasks.clear()
-        for name, lane in self._lanes.items():
-            try:
-                await self._outbox.release(lane.worker)
-            except StoreUnavailableError as exc:
-                logger.warning("claims of %s could not be given back and will expire: %s", name, exc)
-        for destination in self._destinations.values():
-            await destination.notifier.close()
+            await asyncio.gather(task, return_exceptions=True)
+        try:
+            await self._outbox.release(lane.worker)
+        except StoreUnavailableError as exc:
+            logger.warning("claims of %s could not be given back and will expire: %s", name, exc)
+        await destination.notifier.close()
 
     async def _warn_of_orphans(self) -> None:
         try:
@@ -152,3 +184,7 @@ class Dispatcher:
         for name, count in waiting.items():
             if count and name not in self._lanes:
                 logger.warning("%d deliveries wait for %r, which the settings no longer have", count, name)
+
+
+def _nothing() -> None:
+    """Of a lane that was never started."""

@@ -15,7 +15,7 @@ from email.policy import compat32
 from email.utils import format_datetime, formataddr, parseaddr
 
 from incident_manager.domain.delivery import Delivery
-from incident_manager.notify.wording import as_text, cut, facts, headline, labels, one_line, printable
+from incident_manager.notify.wording import as_text, cut, facts, headline, labels, one_line, printable, service_facts
 
 SUBJECT_LIMIT = 200
 DESCRIPTION_LIMIT = 20_000
@@ -110,7 +110,8 @@ def _description(delivery: Delivery) -> str:
 
 
 def _facts(delivery: Delivery) -> list[tuple[str, str]]:
-    return [(name, _value(value)) for name, value in facts(delivery.payload)]
+    known = [*facts(delivery.payload), *service_facts(delivery.payload)]
+    return [(name, _value(value)) for name, value in known]
 
 
 def _labels(delivery: Delivery) -> list[tuple[str, str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from incident_manager.domain.oncall import Rotation
 from incident_manager.notify.backoff import Backoff
 from incident_manager.notify.dispatcher import Destination
 from incident_manager.notify.email import EmailNotifier
@@ -11,7 +12,7 @@ from incident_manager.notify.endpoint import HttpEndpoint
 from incident_manager.notify.notifier import Notifier
 from incident_manager.notify.pacing import DispatchPolicy
 from incident_manager.notify.pagerduty import PagerDutyNotifier
-from incident_manager.notify.routing import Route, Router
+from incident_manager.notify.routing import Route
 from incident_manager.notify.slack import SlackNotifier
 from incident_manager.notify.slack_api import SlackApiNotifier
 from incident_manager.notify.smtp_session import MailServer
@@ -31,19 +32,32 @@ from incident_manager.settings import (
     SlackApiDestination,
     SlackDestination,
 )
-from recloser import Clock, Registry
+from recloser import CircuitBreaker, Clock, Registry
 
 
-def build_router(settings: Settings) -> Router:
+def build_routes(settings: Settings) -> list[Route]:
     """The routes of the settings; without any, every destination is told everything."""
     if settings.routes is None:
-        return Router([Route(frozenset(), tuple(settings.destinations))])
-    return Router(_route(route) for route in settings.routes)
+        return [Route(frozenset(), tuple(settings.destinations))]
+    return [_route(route) for route in settings.routes]
+
+
+def build_rotations(settings: Settings) -> dict[str, Rotation]:
+    """Who takes turns on call, by the name that routes use."""
+    return {name: rotation.as_rotation() for name, rotation in settings.rotations.items()}
 
 
 def _route(route: RouteSettings) -> Route:
     steps = [Step(step.after, name) for step in route.escalation for name in step.destinations]
-    return Route(route.severities, route.destinations, route.sources, route.labels, tuple(steps))
+    return Route(
+        route.severities,
+        route.destinations,
+        sources=route.sources,
+        labels=route.labels,
+        escalation=tuple(steps),
+        owners=route.owners,
+        tiers=route.tiers,
+    )
 
 
 def build_policy(settings: DispatcherSettings) -> DispatchPolicy:
@@ -67,14 +81,25 @@ def build_destinations(
         recloser.UnknownBreakerError: The registry was built from other settings.
     """
     return {
-        name: Destination(
-            notifier=build_notifier(destination, settings.dispatcher.send_timeout, clock, resolver=resolver),
-            breaker=registry[notify_breaker(name)],
-            interval=0.0 if destination.max_per_second is None else 1.0 / destination.max_per_second,
-            pages=destination.pages,
+        name: build_destination(
+            destination,
+            build_notifier(destination, settings.dispatcher.send_timeout, clock, resolver=resolver),
+            registry[notify_breaker(name)],
         )
         for name, destination in settings.destinations.items()
     }
+
+
+def build_destination(settings: DestinationSettings, notifier: Notifier, breaker: CircuitBreaker) -> Destination:
+    """One destination.
+
+    Args:
+        settings: Of the destination.
+        notifier: What sends to it.
+        breaker: What guards it.
+    """
+    interval = 0.0 if settings.max_per_second is None else 1.0 / settings.max_per_second
+    return Destination(notifier=notifier, breaker=breaker, interval=interval, pages=settings.pages)
 
 
 def build_notifier(

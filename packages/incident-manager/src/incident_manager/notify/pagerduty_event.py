@@ -13,7 +13,7 @@ from typing import Any
 
 from incident_manager.domain.delivery import Delivery, NotificationEvent
 from incident_manager.domain.severity import Severity
-from incident_manager.notify.wording import as_text, cut, facts, headline, labels, one_line
+from incident_manager.notify.wording import as_text, cut, facts, headline, labels, one_line, service_facts
 
 EVENT_LIMIT = 512 * 1024
 """Bytes; an event is smaller than this."""
@@ -79,12 +79,13 @@ def _severity(incident: Mapping[str, Any]) -> str:
 
 def _details(delivery: Delivery) -> dict[str, Any]:
     incident = delivery.payload
+    known = [*facts(incident), *service_facts(incident)]
     return {
         "incident_id": delivery.incident_id,
         "notification_id": delivery.id,
         "priority": as_text(incident.get("severity")),
         "description": as_text(incident.get("description")),
-        **{name.lower().replace(" ", "_"): value for name, value in facts(incident)},
+        **{name.lower().replace(" ", "_"): value for name, value in known},
         "labels": dict(labels(incident)),
         "annotations": dict(labels(incident, "annotations")),
     }

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from incident_manager.domain.delivery import Delivery
-from incident_manager.notify.wording import as_text, facts, headline, labels
+from incident_manager.notify.wording import as_text, facts, headline, labels, service_facts
 
 HEADER_LIMIT = 150
 SECTION_LIMIT = 3000
@@ -50,6 +50,9 @@ def block_message(delivery: Delivery) -> dict[str, Any]:
     fields = [f"*{name}*\n{escape(value, FIELD_LIMIT - 100)}" for name, value in facts(incident)]
     if fields:
         blocks.append({"type": "section", "fields": [_mrkdwn(field) for field in fields]})
+    fields = [f"*{name}*\n{escape(value, FIELD_LIMIT - 100)}" for name, value in service_facts(incident)]
+    if fields:
+        blocks.append({"type": "section", "fields": [_mrkdwn(field) for field in fields]})
     lines = "\n".join(f"{name}={value}" for name, value in labels(incident))
     if lines:
         blocks.append(_section(escape(lines, SECTION_LIMIT)))
@@ -64,6 +67,7 @@ def plain_message(delivery: Delivery) -> dict[str, Any]:
         escape(headline(delivery), 500),
         escape(as_text(incident.get("description")).strip(), 1500),
         *(f"{name}: {escape(value, 80)}" for name, value in facts(incident)),
+        *(f"{name}: {escape(value, 200)}" for name, value in service_facts(incident)),
         escape(delivery.incident_id, HEADER_LIMIT),
     ]
     return {"text": "\n".join(line for line in lines if line)}

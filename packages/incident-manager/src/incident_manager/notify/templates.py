@@ -231,7 +231,14 @@ def variables(delivery: Delivery) -> dict[str, Any]:
     """What a template can use: `incident`, `event`, `headline`, `destination` and `notification_id`."""
     labels, annotations = (_Lenient(delivery.payload.get(key) or {}) for key in ("labels", "annotations"))
     return {
-        "incident": {**delivery.payload, "id": delivery.incident_id, "labels": labels, "annotations": annotations},
+        "incident": {
+            "group": None,
+            "service": None,
+            **delivery.payload,
+            "id": delivery.incident_id,
+            "labels": labels,
+            "annotations": annotations,
+        },
         "event": str(delivery.event),
         "headline": headline(delivery),
         "destination": delivery.destination,

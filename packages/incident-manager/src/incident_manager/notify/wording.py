@@ -31,6 +31,13 @@ _FACTS = (
     ("Resolved by", "resolved_by"),
     ("Resolution", "resolution"),
 )
+_SERVICE_FACTS = (
+    ("Service", "name"),
+    ("Owner", "owner"),
+    ("On call", "on_call"),
+    ("Tier", "tier"),
+    ("Runbook", "runbook"),
+)
 
 
 def headline(delivery: Delivery) -> str:
@@ -53,6 +60,17 @@ def facts(incident: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return what else is known, name and value, at most ten; what is not known is left out."""
     values = [(name, as_text(incident.get(key)).strip()) for name, key in _FACTS]
     values.append(("Group", _group(incident.get("group"))))
+    return [(name, value) for name, value in values if value]
+
+
+def service_facts(incident: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return what the catalogue says of the service an incident is about, name and value; at most six."""
+    service = incident.get("service")
+    if not isinstance(service, Mapping):
+        return []
+    dashboards = service.get("dashboards")
+    values = [(name, as_text(service.get(key)).strip()) for name, key in _SERVICE_FACTS]
+    values.append(("Dashboards", " ".join(map(as_text, dashboards)) if isinstance(dashboards, list) else ""))
     return [(name, value) for name, value in values if value]
 
 

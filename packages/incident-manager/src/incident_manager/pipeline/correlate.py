@@ -7,10 +7,14 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from incident_manager.domain.alert import Alert, AlertStatus
+from incident_manager.domain.catalog import Catalog
 from incident_manager.domain.delivery import NotificationEvent
 from incident_manager.domain.incident import Incident
-from incident_manager.domain.lifecycle import Ending, count_late, merge_alert, open_from_alert, resolve
+from incident_manager.domain.lifecycle import Ending, classify, count_late, merge_alert, open_from_alert, resolve
 from incident_manager.domain.timeline import TimelineEntry
+
+CATALOG = "catalog"
+"""Who raises a severity because of the tier of a service."""
 
 
 class Action(StrEnum):
@@ -62,6 +66,7 @@ class Correlation:
     news: list[News] = field(default_factory=list)
     _open: dict[str, Draft] = field(default_factory=dict)
     _known: dict[str, str | None] = field(default_factory=dict)
+    _catalog: Catalog = field(default_factory=Catalog)
     _ended: list[tuple[Ending, Draft | None]] = field(default_factory=list)
 
     @classmethod
@@ -70,6 +75,7 @@ class Correlation:
         open_incidents: Mapping[str, Incident],
         known: Mapping[str, str | None] | None = None,
         endings: Iterable[Ending] = (),
+        catalog: Catalog | None = None,
     ) -> Correlation:
         """Begin with what the store has.
 
@@ -77,6 +83,7 @@ class Correlation:
             open_incidents: By fingerprint.
             known: The incidents of alerts that were taken before, by the alert's id.
             endings: What ended after alerts were received that are taken into account only now.
+            catalog: How bad incidents are at least, because of the services they are about.
         """
         ended: dict[str, Draft] = {}
         pairs: list[tuple[Ending, Draft | None]] = []
@@ -85,7 +92,7 @@ class Correlation:
             draft = None if incident is None else ended.setdefault(incident.id, Draft(incident, incident))
             pairs.append((ending, draft))
         drafts = {key: Draft(one, one) for key, one in open_incidents.items()}
-        return cls(_open=drafts, _known=dict(known or {}), _ended=pairs)
+        return cls(_open=drafts, _known=dict(known or {}), _ended=pairs, _catalog=catalog or Catalog())
 
     def add(self, alert: Alert) -> Accepted:
         """Take one alert into account; one that was taken already changes nothing."""
@@ -116,6 +123,10 @@ class Correlation:
 
     def _open_new(self, alert: Alert) -> Accepted:
         incident, entries = open_from_alert(alert)
+        least = self._catalog.least_severity(incident)
+        if least is not None:
+            incident, raised = classify(incident, least, CATALOG, alert.received_at)
+            entries += raised
         draft = Draft(None, incident)
         self._open[alert.fingerprint] = draft
         self.drafts.append(draft)

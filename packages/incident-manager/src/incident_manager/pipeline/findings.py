@@ -15,7 +15,7 @@ from incident_manager.domain.timeline import TimelineEntry, TimelineKind
 from incident_manager.pipeline.announce import Present, deliveries_for, held_until_grouped
 from incident_manager.pipeline.correlate import News
 from incident_manager.pipeline.plan import AssessmentPlan
-from incident_manager.pipeline.presentation import payload
+from incident_manager.pipeline.presentation import context, payload
 from incident_manager.pipeline.router import Router
 from incident_manager.pipeline.silencing import silenced
 from incident_manager.store import assessments, groups, outbox
@@ -54,7 +54,7 @@ async def keep(
     group = (await groups.of_incidents(unit, [incident_id])).get(incident_id)
 
     def present(shown: Incident) -> dict[str, Any]:
-        return payload(shown, known.values(), group)
+        return {**payload(shown, known.values()), **context(group, plan.catalog.service_of(shown))}
 
     rewritten = await outbox.rewrite(unit, incident_id, present(after))
     enqueued = 0

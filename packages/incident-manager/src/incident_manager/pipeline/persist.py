@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
+from typing import Any
 
 from incident_manager.domain.delivery import NotificationEvent
 from incident_manager.domain.incident import Incident
 from incident_manager.pipeline.announce import Present, deliveries_for, held_until_grouped
 from incident_manager.pipeline.correlate import Correlation, News
 from incident_manager.pipeline.plan import NO_ASSESSMENT, AssessmentPlan
-from incident_manager.pipeline.presentation import of_group, payload
+from incident_manager.pipeline.presentation import context, payload
 from incident_manager.pipeline.router import Router
 from incident_manager.pipeline.silencing import silenced
 from incident_manager.store import assessments, groups, outbox
@@ -67,7 +68,10 @@ async def enqueue(
 async def presentation(unit: UnitOfWork, incident_ids: Collection[str], plan: AssessmentPlan) -> Present:
     """How incidents are shown in notifications, given what is known of them."""
     grouped = await groups.of_incidents(unit, incident_ids) if plan.grouping else {}
-    if not plan.jobs:
-        return lambda incident: {**incident.to_dict(), **of_group(grouped.get(incident.id))}
-    findings = await assessments.findings_of(unit, incident_ids)
-    return lambda incident: payload(incident, findings.get(incident.id, ()), grouped.get(incident.id))
+    findings = await assessments.findings_of(unit, incident_ids) if plan.jobs else {}
+
+    def present(incident: Incident) -> dict[str, Any]:
+        shown = payload(incident, findings.get(incident.id, ())) if plan.jobs else incident.to_dict()
+        return {**shown, **context(grouped.get(incident.id), plan.catalog.service_of(incident))}
+
+    return present

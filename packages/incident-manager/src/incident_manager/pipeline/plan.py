@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from incident_manager.domain.assessment import Job
+from incident_manager.domain.catalog import Catalog
 from incident_manager.domain.grouping import GroupingRules
 from incident_manager.llm.jobs import Assessor
 
@@ -18,11 +19,13 @@ class AssessmentPlan:
         jobs: What is done about each new incident; none when there is no service.
         hold: Seconds that the first notification of an incident waits for the findings, at most.
         grouping: Which incidents belong together.
+        catalog: Which services incidents are about.
     """
 
     jobs: tuple[Job, ...] = ()
     hold: float = 0.0
     grouping: GroupingRules = field(default_factory=GroupingRules)
+    catalog: Catalog = field(default_factory=Catalog)
 
     def __bool__(self) -> bool:
         """Whether anything is to be found out about new incidents."""
@@ -37,6 +40,10 @@ class AssessmentPlan:
     def with_grouping(self, grouping: GroupingRules) -> AssessmentPlan:
         """The same, with rules for groups."""
         return replace(self, grouping=grouping)
+
+    def with_catalog(self, catalog: Catalog) -> AssessmentPlan:
+        """The same, with a catalogue."""
+        return replace(self, catalog=catalog)
 
 
 NO_ASSESSMENT = AssessmentPlan()

@@ -7,6 +7,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from incident_manager.domain.assessment import Finding, Job, digest, outline
+from incident_manager.domain.catalog import CatalogService
 from incident_manager.domain.grouping import Group
 from incident_manager.domain.incident import Incident
 from incident_manager.llm.fallback.redaction import redact
@@ -20,17 +21,20 @@ def cleaned(incident: Incident, findings: Iterable[Finding]) -> Incident:
     return replace(incident, title=redact(incident.title).text, description=redact(incident.description).text)
 
 
-def payload(incident: Incident, findings: Iterable[Finding], group: Group | None = None) -> dict[str, Any]:
+def payload(incident: Incident, findings: Iterable[Finding]) -> dict[str, Any]:
     """What a notification holds of an incident that was assessed."""
     known = list(findings)
     shown = outline(known)
     if any(finding.job is Job.SECURITY and finding.data.get("of") != digest(incident) for finding in known):
         shown["security"] = "unscanned"  # a person has changed the text since
-    return {**cleaned(incident, known).to_dict(), "assessment": shown, **of_group(group)}
+    return {**cleaned(incident, known).to_dict(), "assessment": shown}
 
 
-def of_group(group: Group | None) -> dict[str, Any]:
-    """What a notification holds of the group of an incident; nothing if it belongs to none."""
-    if group is None:
-        return {}
-    return {"group": {**asdict(group), "started_at": group.started_at.isoformat()}}
+def context(group: Group | None, service: CatalogService | None) -> dict[str, Any]:
+    """What a notification holds of the group and of the service of an incident; of what there is not, nothing."""
+    known: dict[str, Any] = {}
+    if group is not None:
+        known["group"] = {**asdict(group), "started_at": group.started_at.isoformat()}
+    if service is not None:
+        known["service"] = service.to_dict()
+    return known

@@ -109,7 +109,9 @@ class AlertPipeline:
         fingerprints = {alert.fingerprint for alerts in requests for alert in alerts}
         events = [alert.id for alerts in requests for alert in alerts if is_event_id(alert.id)]
         open_incidents = await unit.find_all_open(fingerprints)
-        correlation = Correlation.starting_from(open_incidents, await unit.known_alerts(events))
+        correlation = Correlation.starting_from(
+            open_incidents, await unit.known_alerts(events), catalog=self._plan.catalog
+        )
         outcomes = [_correlate(correlation, alerts) for alerts in requests]
         return outcomes, await persist.write(unit, correlation, self._router, self._now(), self._plan)
 
@@ -121,7 +123,7 @@ class AlertPipeline:
         fingerprints = {alert.fingerprint for alert in new}
         present = await unit.find_all_open(fingerprints)
         endings = await unit.find_endings(fingerprints - present.keys(), min(alert.received_at for alert in new))
-        correlation = Correlation.starting_from(present, endings=endings)
+        correlation = Correlation.starting_from(present, endings=endings, catalog=self._plan.catalog)
         for alert in new:
             correlation.add(alert)
         return None, await persist.write(unit, correlation, self._router, self._now(), self._plan)

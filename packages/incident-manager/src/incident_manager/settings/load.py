@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
 
@@ -30,6 +31,28 @@ _SERVICE_LINK = re.compile(r"(SERVICE_(HOST|PORT(_.*)?)|PORT(_\d+_(TCP|UDP|SCTP)
 _SERVICE_LINK_VALUE = re.compile(r"(tcp|udp|sctp)://.*")
 
 
+@dataclass(frozen=True, slots=True)
+class SettingsSource:
+    """Where the settings of a process come from, to read them again.
+
+    Attributes:
+        config: The file that the command line names; None takes the one of the environment, if there is one.
+        overrides: Values from the command line.
+    """
+
+    config: Path | None = None
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def path(self) -> Path | None:
+        """The settings file; None if there is none."""
+        return _named(self.config)
+
+    def load(self) -> Settings:
+        """Read them. Raises as `load_settings`."""
+        return load_settings(self.config, self.overrides)
+
+
 def load_settings(config: Path | None = None, overrides: Mapping[str, Any] | None = None) -> Settings:
     """Settings from a file, the environment and the command line; each wins over the one before.
 
@@ -41,7 +64,7 @@ def load_settings(config: Path | None = None, overrides: Mapping[str, Any] | Non
     Raises:
         InvalidSettingsError: Something is wrong; the message names all of it, without secrets.
     """
-    named = config or (Path(value) if (value := os.environ.get(CONFIG_VARIABLE)) else None)
+    named = _named(config)
     file = read_config_file(named, os.environ) if named else ConfigFile()
     layers = [
         Layer(lambda _: str(named or "settings"), file.values, file.positions),
@@ -54,6 +77,10 @@ def load_settings(config: Path | None = None, overrides: Mapping[str, Any] | Non
     except ValidationError as exc:
         problems = problems_of(exc, layers, lambda path: _known_keys(path, merged))
     raise InvalidSettingsError(problems)
+
+
+def _named(config: Path | None) -> Path | None:
+    return config or (Path(value) if (value := os.environ.get(CONFIG_VARIABLE)) else None)
 
 
 def _environment() -> dict[str, Any]:

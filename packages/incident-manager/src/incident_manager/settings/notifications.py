@@ -27,9 +27,18 @@ class RouteSettings(Section):
     """Senders, with `*` for any text; empty for every sender."""
     labels: dict[str, str] = Field(default_factory=dict)
     """Values that labels must have, with `*` for any text."""
+    owners: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    """Owners of the service in the catalogue, with `*` for any text; empty for every incident."""
+    tiers: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    """Tiers of the service in the catalogue; empty for every incident."""
     destinations: tuple[str, ...]
     escalation: tuple[EscalationStep, ...] = ()
     """Who is told later, unless the incident was acknowledged or has ended by then."""
+
+    @field_validator("tiers", mode="before")
+    @classmethod
+    def _write_tiers(cls, value: Any) -> Any:
+        return [str(item) if isinstance(item, int) else item for item in listed(value)]
 
     @field_validator("severities", mode="before")
     @classmethod

@@ -10,14 +10,17 @@ from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from incident_manager.access.control import AuthMode
+from incident_manager.log_level import LogLevel
 from incident_manager.protection import UnknownBreakerNameError, breaker_table
 from incident_manager.settings.access import AccessSettings, TokenSettings
+from incident_manager.settings.catalog import CatalogSettings
 from incident_manager.settings.destinations import DestinationSettings
 from incident_manager.settings.grouping import GroupingSettings
 from incident_manager.settings.ingest import IngestSettings
 from incident_manager.settings.monitoring import SelfMonitoringSettings
 from incident_manager.settings.notifications import DispatcherSettings, RouteSettings
-from incident_manager.settings.section import located
+from incident_manager.settings.oncall import RotationSettings
+from incident_manager.settings.section import Seconds, located
 from incident_manager.settings.services import AssessmentSettings, ServicesSettings
 from incident_manager.settings.storage import CacheSettings, DatabaseSettings, JournalSettings, RetentionSettings
 from recloser import SettingsError
@@ -51,10 +54,18 @@ class Settings(BaseSettings):
     """`redis://...` or `rediss://...` of a Redis or Valkey; None for no cache."""
     destinations: dict[str, DestinationSettings] = {}
     """Who can be told, by name."""
+    rotations: dict[str, RotationSettings] = {}
+    """Who takes turns on call, by name; routes use the name as that of a destination."""
     routes: tuple[RouteSettings, ...] | None = None
     """Who is told what; None tells every destination everything."""
     grouping: tuple[GroupingSettings, ...] = ()
     """Which incidents belong together, and of which of them people are told; the first rule that matches counts."""
+    log_level: LogLevel = "info"
+    """What the log tells: `debug`, `info`, `warning` or `error`."""
+    reload_interval: Seconds | None = 5.0
+    """Seconds between two looks whether this file or the catalogue has changed; None: only at SIGHUP."""
+    catalog: CatalogSettings | None = None
+    """The catalogue of the services that incidents are about; None for none."""
     services: ServicesSettings = ServicesSettings()
     """The LLM-ops services: `sentinel`, `shield`, `edge_agent`, `governance`."""
     assessment: AssessmentSettings = AssessmentSettings()
@@ -95,7 +106,20 @@ class Settings(BaseSettings):
             raise ValueError("must begin with redis:// or rediss://")
         return value
 
-    @field_validator("destinations", "tokens")
+    @field_validator("rotations")
+    @classmethod
+    def _check_rotations(cls, value: dict[str, RotationSettings], info: ValidationInfo) -> dict[str, RotationSettings]:
+        known = info.data.get("destinations")
+        for name, rotation in value.items():
+            if known is not None and name in known:
+                raise located([name], name, "must not be the name of a destination as well")
+            for index, person in enumerate(rotation.people):
+                if known is not None and person not in known:
+                    rule = f"must be the name of a destination; there are: {', '.join(known) or 'none'}"
+                    raise located([name, "people", index], person, rule)
+        return value
+
+    @field_validator("destinations", "rotations", "tokens")
     @classmethod
     def _check_names(cls, value: dict[str, Any]) -> dict[str, Any]:
         for name in value:
@@ -108,7 +132,8 @@ class Settings(BaseSettings):
     def _check_routes(
         cls, value: tuple[RouteSettings, ...] | None, info: ValidationInfo
     ) -> tuple[RouteSettings, ...] | None:
-        known = info.data.get("destinations")
+        destinations, rotations = info.data.get("destinations"), info.data.get("rotations")
+        known = None if destinations is None or rotations is None else [*destinations, *rotations]
         for index, route in enumerate(value or ()):
             named: list[tuple[list[Any], str]] = [
                 ([index, "destinations", position], name) for position, name in enumerate(route.destinations)

@@ -33,7 +33,7 @@ def breakers_dashboard(registry: Registry, trail: AuditTrail) -> Dashboard:
     async def audit(record: AuditRecord) -> None:
         await trail.add(_entry(record, _caller.get()))
 
-    return dashboard(registry, authorize=_operator, audit=audit, title=TITLE)
+    return dashboard(registry, authorize=_operator, audit=audit, title=TITLE, home="/")
 
 
 async def show_breakers(scope: Scope, receive: Receive, send: Send) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hmac
 import inspect
+import logging
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeAlias
 from urllib.parse import urlsplit
 
 from recloser.dashboard.http import HttpError, Request, Scope
+
+logger = logging.getLogger("recloser.dashboard")
 
 Authorize: TypeAlias = Callable[[Scope], "str | Awaitable[str | None] | None"]
 """Names the person who sent a request, if he may operate breakers; None if not."""
@@ -54,7 +57,7 @@ class Access:
         return self._anonymous or self._token is not None
 
     async def who(self, request: Request, token: str | None) -> str:
-        """The name of the person who may operate breakers.
+        """The name of the person who may operate breakers. Who may not is logged.
 
         Args:
             request: His request.
@@ -63,6 +66,13 @@ class Access:
         Raises:
             HttpError: He may not.
         """
+        try:
+            return await self._who(request, token)
+        except HttpError as error:
+            logger.warning("refused to let %s operate breakers: %s", request.scope.get("client"), error)
+            raise
+
+    async def _who(self, request: Request, token: str | None) -> str:
         if self._token is not None:
             if token is None or not hmac.compare_digest(_bytes(token), _bytes(self._token)):
                 raise HttpError(

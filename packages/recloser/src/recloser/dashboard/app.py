@@ -65,8 +65,9 @@ Answer = Callable[[Request, Receive], Awaitable[Response]]
 class Dashboard:
     """The application that `dashboard` makes. It can be served alone or mounted in another one."""
 
-    def __init__(self, registry: Registry, access: Access, audit: Audit | None, title: str) -> None:
+    def __init__(self, registry: Registry, access: Access, audit: Audit | None, title: str, home: str) -> None:
         self._registry = registry
+        self._home = home
         self._access = access
         self._title = title
         self._history = History(HISTORY)
@@ -209,6 +210,7 @@ class Dashboard:
             may_control=await self._access.may_control(request.scope),
             needs_token=self._access.needs_token,
             form_token=form_token(request.headers) or fresh_form_token(),
+            home=self._home,
         )
 
     def _html(self, request: Request, viewer: pages.Viewer, text: str, status: int = 200) -> Response:
@@ -329,6 +331,7 @@ def dashboard(
     anonymous_control: bool = False,
     audit: Audit | None = None,
     title: str = "Circuit breakers",
+    home: str | None = None,
 ) -> Dashboard:
     """A page that shows the breakers of a registry live, and lets people operate them, as an ASGI application.
 
@@ -349,8 +352,11 @@ def dashboard(
         audit: `audit(record)` is told of every operation, with an `AuditRecord`; it may be async. An error in it is
             logged. Every operation is also logged by `recloser.dashboard`.
         title: What the page is called.
+        home: Address of the page that this one belongs to, for a link back: a path, or an http or https address.
 
     Raises:
-        ValueError: The token is too short, or more than one way to be allowed was given.
+        ValueError: The token is too short, more than one way to be allowed was given, or `home` is no such address.
     """
-    return Dashboard(registry, Access(token, authorize, anonymous_control), audit, title)
+    if home is not None and not home.startswith(("/", "http://", "https://")):
+        raise ValueError(f"home={home!r}: must begin with /, http:// or https://")
+    return Dashboard(registry, Access(token, authorize, anonymous_control), audit, title, home or "")

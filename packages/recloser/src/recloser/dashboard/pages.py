@@ -40,6 +40,7 @@ class Viewer:
         may_control: Whether it offers to operate breakers.
         needs_token: Whether that needs a token.
         form_token: What its forms carry, see `access.refuse_other_forms`.
+        home: Address of the page that this one belongs to; empty for none.
     """
 
     title: str
@@ -47,6 +48,7 @@ class Viewer:
     may_control: bool
     needs_token: bool
     form_token: str
+    home: str = ""
 
 
 # Texts of the page that are kept up to date
@@ -186,8 +188,9 @@ def _header(frame: Frame, viewer: Viewer, now: str) -> str:
         f"{counts[f'total-{state}']}</b> {word}</a></li>"
         for state, word in words.items()
     )
+    home = f'<p><a href="{_safe(viewer.home)}">Back</a></p>\n' if viewer.home else ""
     return f"""<header>
-<h1><a href="./" data-title="{_safe(viewer.title)}">{_safe(viewer.title)}</a></h1>
+{home}<h1><a href="./" data-title="{_safe(viewer.title)}">{_safe(viewer.title)}</a></h1>
 <p class="live" id="live" data-live="off"><span id="live-word">Snapshot</span> \
 <span class="at">of <time data-text="now">{_safe(now)}</time> UTC</span></p>
 <nav aria-label="Breakers by state"><ul class="totals">{items}</ul></nav>

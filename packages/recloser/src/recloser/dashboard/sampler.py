@@ -147,7 +147,7 @@ class Sampler:
 
     def _wait(self, began: float, ended: float) -> None:
         # A listener may run where a lock must not be taken: it cannot wake this thread, so this thread looks.
-        until = ended + max(INTERVAL, (ended - began) / SHARE)
+        until = ended + pause_after(ended - began)
         while not self._wake.wait(min(GLANCE, max(0.0, until - self._clock()))):
             if self._clock() >= until or (self._viewers and self._history.has_news):
                 break
@@ -175,3 +175,8 @@ class Sampler:
         self._number += 1
         rows.sort(key=lambda row: row.urgency)
         return Frame(self._number, now, rows, group_lines(rows, collections), entries)
+
+
+def pause_after(took: float) -> float:
+    """Seconds to wait after a reading that took so many, unless something happens."""
+    return max(INTERVAL, took / SHARE)

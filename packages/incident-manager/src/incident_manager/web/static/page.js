@@ -91,7 +91,9 @@
 
   let refreshing = false;
   let again = false;
+  let isLeaving = false; // a form was sent, and its answer takes the place of this page
   const refresh = async () => {
+    if (isLeaving) return;
     if (refreshing) {
       again = true;
       return;
@@ -99,6 +101,7 @@
     refreshing = true;
     try {
       const answer = await fetch(location.href, { headers: { Accept: "text/html" }, cache: "no-store" });
+      if (isLeaving) return;
       if (answer.redirected && new URL(answer.url).pathname === "/login") {
         location.reload(); // the session is over
         return;
@@ -147,7 +150,8 @@
   const open = () => {
     close();
     stream = new EventSource(document.body.dataset.stream);
-    for (const name of ["incident.opened", "incident.changed", "incident.resolved", "circuit_breaker"]) {
+    // `joined` comes a moment after the connection is there: what has happened in between is told by no other event.
+    for (const name of ["joined", "incident.opened", "incident.changed", "incident.resolved", "circuit_breaker"]) {
       stream.addEventListener(name, soon);
     }
     stream.addEventListener("open", () => {
@@ -171,10 +175,12 @@
     if (form.method !== "post") return;
     if (form.dataset.sent) event.preventDefault();
     form.dataset.sent = "yes";
+    isLeaving = true;
     form.querySelector("button")?.setAttribute("aria-disabled", "true");
   });
   addEventListener("pageshow", (event) => {
     if (!event.persisted) return;
+    isLeaving = false;
     for (const form of document.querySelectorAll("form[data-sent]")) {
       delete form.dataset.sent;
       form.querySelector("button")?.removeAttribute("aria-disabled");

@@ -110,6 +110,7 @@ function heard() {
 
 function connect() {
   source?.close();
+  if (document.hidden) return; // it is called again when the page is looked at
   source = new EventSource(`events${location.search}`);
   source.onopen = () => { pause = 1_000; };
   source.onmessage = (message) => {
@@ -127,13 +128,10 @@ function connect() {
 }
 
 document.addEventListener("visibilitychange", () => {
-  if (document.hidden) {
-    source?.close();
-    clearTimeout(away);
-    clearTimeout(silence);
-  } else {
-    connect();
-  }
+  clearTimeout(away);
+  clearTimeout(silence);
+  away = undefined;
+  connect();
 });
 
 // The filter
@@ -218,4 +216,4 @@ function operate(fields) {
 }
 
 mark(document.querySelector(".totals"));
-if (!document.hidden) connect();
+connect();
