@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx2
 import pytest
+from commands import wide_output
 from testing.live import LiveApp
 from testing.receiver import Receiver
 from testing.service import eventually
@@ -48,10 +49,10 @@ def run(live: LiveApp, monkeypatch: pytest.MonkeyPatch) -> Run:
     for variable in (TOKEN_VARIABLE, TOKEN_FILE_VARIABLE):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv(URL_VARIABLE, live.url)
-    monkeypatch.setenv("COLUMNS", "250")
 
     def run(*words: str) -> Result:
-        return CliRunner().invoke(app, words)
+        with wide_output():
+            return CliRunner().invoke(app, words)
 
     return run
 

@@ -4,17 +4,28 @@ import contextlib
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from typer.testing import CliRunner
 
+from incident_manager import cli_parts
 from incident_manager.cli import app
+
+
+@contextlib.contextmanager
+def wide_output() -> Iterator[None]:
+    """Keep tables from being cut: a console that is made where COLUMNS is set keeps to that for ever."""
+    before = cli_parts.out.width, cli_parts.err.width
+    cli_parts.out.width = cli_parts.err.width = 250
+    yield
+    cli_parts.out.width, cli_parts.err.width = before
 
 
 def run(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """Run a command within this process, with wide output and an environment without settings."""
     settings: dict[str, str | None] = {name: None for name in os.environ if name.startswith("INCIDENT_MANAGER_")}
-    with contextlib.chdir(folder):
+    with contextlib.chdir(folder), wide_output():
         done = CliRunner().invoke(app, arguments, env={**settings, "COLUMNS": "200", "NO_COLOR": "1"})
     if done.exception is not None and not isinstance(done.exception, SystemExit):
         raise done.exception

@@ -13,7 +13,7 @@ from packages.recloser.tests.support import Boom, boom, ok, ok_async
 
 from recloser import CircuitBreaker, CircuitOpenError, Settings
 
-CALLS = 100
+CALLS = 200
 
 
 class Pause:
