@@ -151,8 +151,10 @@ class Server(ABC):
 
     def freeze(self) -> None:
         """Stop the server and its children with SIGSTOP: connections open and hang."""
-        _signal_all(process_family(self.pid), signal.SIGSTOP)
+        family = process_family(self.pid)
+        _signal_all(family, signal.SIGSTOP)
         self._frozen = True
+        _wait_until_stopped(family)
 
     def thaw(self) -> None:
         """Let a frozen server go on."""
@@ -259,6 +261,23 @@ def _signal_all(pids: list[int], number: signal.Signals) -> None:
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, number)
+
+
+def _wait_until_stopped(pids: list[int]) -> None:
+    """SIGSTOP takes effect at a thread's next turn: until then it may still answer."""
+    deadline = time.monotonic() + 15
+    while left := [thread for pid in pids for thread in Path(f"/proc/{pid}/task").glob("*") if _runs(thread)]:
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"threads {left} survived SIGSTOP for 15 s")
+        time.sleep(0.001)
+
+
+def _runs(thread: Path) -> bool:
+    try:
+        state = (thread / "stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:  # it has ended
+        return False
+    return state not in "TtZX"
 
 
 def _wait_until_gone(pids: list[int]) -> None:
