@@ -6,7 +6,16 @@ from typing import Any
 import httpx2
 import pytest
 
-from incident_manager.api import breaker_history_schemas, compatibility_schemas, silence_schemas
+from incident_manager.api import (
+    audit_schemas,
+    breaker_history_schemas,
+    circuit_breaker_schemas,
+    compatibility_schemas,
+    health_schemas,
+    incident_schemas,
+    silence_schemas,
+    token_schemas,
+)
 from incident_manager.api import schemas as schemas_module
 from incident_manager.api.examples import EXAMPLES
 
@@ -56,7 +65,17 @@ ROUTES = {
 """Every route, with the role it needs."""
 
 #: Where bodies and answers are described.
-MODULES = (schemas_module, breaker_history_schemas, silence_schemas, compatibility_schemas)
+MODULES = (
+    audit_schemas,
+    breaker_history_schemas,
+    circuit_breaker_schemas,
+    compatibility_schemas,
+    health_schemas,
+    incident_schemas,
+    schemas_module,
+    silence_schemas,
+    token_schemas,
+)
 
 #: These refuse events in PagerDuty's own shape.
 PAGERDUTY = ("POST /v2/enqueue", "POST /v1/ingest/pagerduty")
