@@ -46,6 +46,9 @@ def test_amtool_takes_the_configuration() -> None:
         ("nobody", ["alertname=CircuitBreakerOpen", "job=incident-manager"]),
         ("people", ["alertname=IncidentManagerAbsent", "job=incident-manager"]),
         ("people", ["alertname=IncidentManagerRefusesAlerts", "job=incident-manager"]),
+        ("people", ["alertname=IncidentManagerJournalInUse", "job=incident-manager"]),
+        ("people", ["alertname=IncidentManagerNotificationsDelayed", "job=incident-manager"]),
+        ("people", ["alertname=IncidentManagerNotificationsFailing", "job=incident-manager"]),
     ],
 )
 def test_alerts_are_routed(receiver: str, labels: list[str]) -> None:

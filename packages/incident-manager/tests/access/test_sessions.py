@@ -53,6 +53,16 @@ def test_session_is_resumed_until_its_time_is_over() -> None:
         sessions.resume(text)
 
 
+def test_session_of_a_replica_whose_clock_is_a_little_ahead_is_good() -> None:
+    ahead, behind = FakeClock(), FakeClock()
+    ahead.advance(3)
+    text = sessions_of(ANA, clock=ahead).begin(ANA.id)
+    assert sessions_of(ANA, clock=behind).resume(text)[1] == ANA
+    ahead.advance(3600)
+    with pytest.raises(UnauthenticatedError):
+        sessions_of(ANA, clock=behind).resume(sessions_of(ANA, clock=ahead).begin(ANA.id))
+
+
 def test_ended_session_is_over_at_once_and_others_go_on() -> None:
     sessions = sessions_of(ANA)
     text, other = sessions.begin(ANA.id), sessions.begin(ANA.id)

@@ -17,7 +17,7 @@ from incident_manager.store.breaker_history import newest_transitions, roll_up, 
 from incident_manager.store.database import Store
 from incident_manager.store.retention import forget_breaker_history
 from incident_manager.store.sweep import RetentionSweep
-from recloser import CircuitBreaker, CircuitOpenError, Registry
+from recloser import CircuitBreaker, CircuitOpenError, Registry, Settings
 from recloser.testing import FakeClock
 
 DAY = 86400.0
@@ -355,3 +355,42 @@ async def test_one_transaction_forgets_a_bounded_number_of_rows(
 
 async def sweep(history: History, breakers: float | None = None) -> None:
     await RetentionSweep(history.store, history.clock, incidents=None, audit=None, breakers=breakers).sweep()
+
+
+async def test_breaker_that_comes_later_has_a_history_from_then_on(
+    history: History, registry: Registry, clock: FakeClock
+) -> None:
+    async with history.recorder():
+        clock.advance(100.0)
+        late = registry.get_or_create("notify:late", Settings(failure_threshold=1, success_threshold=1, open_for=10.0))
+        clock.advance(5.0)
+        fail(late)
+        recover(late, clock)
+    assert await history.steps("notify:late") == ["closed-open", "open-half_open", "half_open-closed"]
+    assert (await history.transitions("notify:late"))[0].stayed == 5.0
+    [tally] = await history.tallies("notify:late")
+    assert (tally.succeeded, tally.failed) == (1, 1)
+
+
+async def test_breaker_in_the_place_of_another_of_its_name_begins_with_nothing(
+    history: History, registry: Registry, breaker: CircuitBreaker, clock: FakeClock
+) -> None:
+    async with history.recorder() as recorder:
+        for _ in range(5):
+            breaker.acquire().success()
+        await recorder._write()
+        registry.remove("notify:ops")
+        again = registry.get_or_create("notify:ops", Settings(failure_threshold=1, success_threshold=1))
+        again.acquire().success()
+    [tally] = await history.tallies()
+    assert (tally.succeeded, tally.failed, tally.rejected) == (1, 0, 0)
+
+
+@on_both
+async def test_text_that_a_database_does_not_take_is_written_without_it(
+    history: History, breaker: CircuitBreaker
+) -> None:
+    async with history.recorder():
+        breaker.acquire().failure(ConnectionError("refused\0 by \ud800 it"))
+    [opened] = await history.transitions()
+    assert "refused  by   it" in (opened.detail or "")

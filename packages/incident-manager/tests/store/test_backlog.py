@@ -6,12 +6,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from incident_manager.domain.alert import new_alert
-from incident_manager.domain.delivery import Delivery, NotificationEvent, new_delivery
+from incident_manager.domain.delivery import GROUP, Delivery, NotificationEvent, new_delivery
 from incident_manager.domain.incident import Incident
 from incident_manager.domain.lifecycle import open_from_alert, resolve
 from incident_manager.domain.severity import Severity
 from incident_manager.store.backlog import Backlog, Owed, read_backlog
 from incident_manager.store.database import Store
+from incident_manager.store.overview import backlog as overdue
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -88,3 +89,10 @@ async def test_what_is_delivered_is_owed_no_more(store: Store) -> None:
     assert (await backlog(store)).owed["slack"].ready == 1, "it is owed while it is being sent"
     await store.outbox.mark_delivered(delivery.id, "w", NOW)
     assert (await backlog(store)).owed == {}
+
+
+async def test_what_a_group_spares_a_destination_is_not_late(store: Store) -> None:
+    delivery = owed_since(await open_incident(store, "a"), minutes(30))
+    found = await backlog(store, replace(delivery, held_by=GROUP))
+    assert found.owed["slack"] == Owed(1, 0, None)
+    assert await store.read(lambda unit: overdue(unit, NOW)) == []

@@ -130,3 +130,8 @@ def test_where_nobody_is_asked_nobody_signs_in(tmp_path: Path) -> None:
         refused = client.get("/", headers={"Host": "rebound.example"})
         assert refused.status_code == 403
         assert "answers to localhost" in refused.text
+
+
+def test_where_another_program_asks_the_page_answers_to_every_host(tmp_path: Path) -> None:
+    with LiveApp(create_app(Settings(data_dir=tmp_path, auth="none"))) as live, live.client() as client:
+        assert client.get("/", headers={"Host": "incidents.example"}).status_code == 200

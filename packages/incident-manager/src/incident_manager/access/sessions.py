@@ -25,6 +25,8 @@ logger = logging.getLogger(__name__)
 
 KEY_BYTES = 32
 _MOST_ENDED = 10_000
+_SKEW = 60.0
+"""Seconds by which the clock of the replica that began a session may be ahead of this one's."""
 _OVER = "the session is over: sign in again"
 
 
@@ -80,9 +82,11 @@ class Sessions:
         session_id, _, token_id = text.rsplit(".", 2)[0].partition(":")
         token, roles = self._directory.recognise(token_id)
         try:
-            signed, begun = self._signer(token).unsign(text, max_age=int(self.life), return_timestamp=True)
+            signed, begun = self._signer(token).unsign(text, return_timestamp=True)
         except BadSignature:
             raise UnauthenticatedError(_OVER, given=True) from None
+        if not -_SKEW <= self._clock.time() - begun.timestamp() <= self.life:
+            raise UnauthenticatedError(_OVER, given=True)
         if signed.decode() != f"{session_id}:{token_id}" or session_id in self._ended:
             raise UnauthenticatedError(_OVER, given=True)
         return Session(session_id, begun.timestamp() + self.life), token, roles

@@ -17,7 +17,7 @@ from incident_manager.history.records import LABELS, Tally, Transition
 from incident_manager.notify.pacing import pause
 from incident_manager.store.breaker_history import write_history
 from incident_manager.store.database import Store
-from recloser import BUCKET_BOUNDS, CallFinished, Clock, Outcome, Registry, State, StateChanged, Stats
+from recloser import BUCKET_BOUNDS, CallFinished, CircuitBreaker, Clock, Outcome, Registry, State, StateChanged, Stats
 
 logger = logging.getLogger(__name__)
 
@@ -52,8 +52,9 @@ class _Trouble:
 class _Course:
     """What must be remembered of one breaker to tell how long it stayed, and how its failing calls went."""
 
-    def __init__(self, since: float) -> None:
-        self.since = since
+    def __init__(self, breaker: CircuitBreaker, since: float | None = None) -> None:
+        self.breaker = breaker
+        self.since = since  # None: the breaker came later, and has not changed its state since
         self.trouble: _Trouble | None = None
         self.failed_durations = [0] * len(LABELS)
 
@@ -62,6 +63,7 @@ class _Course:
 class _Reading:
     """One breaker at one instant."""
 
+    breaker: CircuitBreaker
     stats: Stats
     failed_durations: tuple[int, ...]
 
@@ -91,7 +93,7 @@ class BreakerRecorder:
 
     Args:
         store: Where the history is kept.
-        registry: The breakers; all of them must be there at the start.
+        registry: The breakers. Those that come later are recorded from then on.
         clock: Time.
         every: Seconds between two writes while nothing changes, and between two tries.
         span: Seconds that one tally covers.
@@ -120,7 +122,7 @@ class BreakerRecorder:
         self._number = 0
         self._lost = 0
         now = clock.monotonic()
-        self._courses = {breaker.name: _Course(now) for breaker in registry}
+        self._courses = {breaker.name: _Course(breaker, now) for breaker in registry}
         self._span_began = self._now()
         self._base: dict[str, _Reading] = {}
         self._news = asyncio.Event()
@@ -155,6 +157,8 @@ class BreakerRecorder:
             await self._write()
         except StoreUnavailableError:
             logger.warning("%d changes of circuit breakers could not be written to the history", len(self._waiting))
+        except Exception:  # a fault of ours must not keep the rest of the service from its orderly end
+            logger.exception("the history of the circuit breakers could not be written")
 
     def unwritten(self) -> Unwritten:
         """What is to be added to what the store has."""
@@ -165,14 +169,17 @@ class BreakerRecorder:
 
     def _note(self, event: StateChanged) -> None:
         """Remember a change. Called by whichever thread made it; those of one breaker come in order."""
-        course = self._courses.get(event.breaker)
-        if course is None:
+        breaker = self._registry.get(event.breaker)
+        if breaker is None:  # it was taken out while it said so
             return
         now = self._clock.monotonic()
-        rejected = self._registry[event.breaker].stats().rejected
+        stats = breaker.stats()
+        rejected = stats.rejected
         with self._lock:
-            began = now if event.from_state is State.CLOSED else course.since
-            stayed, course.since = now - course.since, now
+            course = self._course_of(breaker)
+            since = now - stats.state_seconds[event.from_state] if course.since is None else course.since
+            began = now if event.from_state is State.CLOSED else since
+            stayed, course.since = now - since, now
             trouble = course.trouble or _Trouble(began, rejected, by_operator=False)
             trouble.by_operator = trouble.by_operator or event.reason == _OPERATOR
             over = event.to_state is State.CLOSED
@@ -190,7 +197,7 @@ class BreakerRecorder:
                     from_state=event.from_state,
                     to_state=event.to_state,
                     reason=event.reason,
-                    detail=event.detail,
+                    detail=_printable(event.detail),
                     open_for=event.open_for,
                     attempt=event.attempt,
                     stayed=stayed,
@@ -202,8 +209,17 @@ class BreakerRecorder:
 
     def _note_call(self, event: CallFinished) -> None:
         """Remember how long a failing call took; a breaker delivers its events one at a time."""
-        if event.outcome in _FAILED and (course := self._courses.get(event.breaker)) is not None:
+        if event.outcome in _FAILED and (breaker := self._registry.get(event.breaker)) is not None:
+            with self._lock:
+                course = self._course_of(breaker)
             course.failed_durations[bisect_left(BUCKET_BOUNDS, event.duration)] += 1
+
+    def _course_of(self, breaker: CircuitBreaker) -> _Course:
+        """What is remembered of a breaker; one that has come in the place of another begins anew."""
+        course = self._courses.get(breaker.name)
+        if course is None or course.breaker is not breaker:
+            course = self._courses[breaker.name] = _Course(breaker)
+        return course
 
     async def _work(self) -> None:
         while not self._stopping.is_set():
@@ -233,8 +249,9 @@ class BreakerRecorder:
                 visible=False,
             )
             self._written(batch)
-            if tallies and (tallies[0].ends_at - self._span_began).total_seconds() >= self._span:
-                self._span_began, self._base = max(self._now(), tallies[0].ends_at), readings
+            ends_at = max((tally.ends_at for tally in tallies), default=self._span_began)
+            if (ends_at - self._span_began).total_seconds() >= self._span:
+                self._span_began, self._base = max(self._now(), ends_at), readings
             if not self._waiting:
                 return
 
@@ -251,23 +268,28 @@ class BreakerRecorder:
         return datetime.fromtimestamp(self._clock.time(), UTC)
 
     def _read(self) -> dict[str, _Reading]:
+        with self._lock:
+            courses = [self._course_of(breaker) for breaker in self._registry]
         return {
-            name: _Reading(stats, tuple(self._courses[name].failed_durations))
-            for name, stats in self._registry.stats().items()
-            if name in self._courses
+            course.breaker.name: _Reading(course.breaker, course.breaker.stats(), tuple(course.failed_durations))
+            for course in courses
         }
 
     def _tallies(self, readings: dict[str, _Reading]) -> list[Tally]:
         """What was counted in the span, up to the readings."""
         return [
-            _tally(self._instance, self._span_began, self._base[name], reading)
+            _tally(self._instance, self._span_began, self._base.get(name), reading)
             for name, reading in readings.items()
-            if name in self._base
         ]
 
 
-def _tally(instance: str, began: datetime, before: _Reading, after: _Reading) -> Tally:
-    """The difference of two readings. Its span is as long as the states lasted, whatever became of the wall clock."""
+def _tally(instance: str, began: datetime, before: _Reading | None, after: _Reading) -> Tally:
+    """The difference of two readings. Its span is as long as the states lasted, whatever became of the wall clock.
+
+    A breaker that was not there before, or was another one of the same name, began with nothing.
+    """
+    if before is None or before.breaker is not after.breaker:
+        before = _Reading(after.breaker, CircuitBreaker(after.breaker.name).stats(), (0,) * len(LABELS))
     then, now = before.stats, after.stats
     seconds = {state: max(0.0, now.state_seconds[state] - then.state_seconds[state]) for state in State}
     calls = {status: count - then.calls.get(status, 0) for status, count in now.calls.items()}
@@ -290,6 +312,11 @@ def _tally(instance: str, began: datetime, before: _Reading, after: _Reading) ->
         durations=_histogram(then.duration_buckets, now.duration_buckets),
         failed_durations=_histogram(before.failed_durations, after.failed_durations),
     )
+
+
+def _printable(text: str | None) -> str | None:
+    """A text as every database takes it: what people and servers wrote may hold NUL and halves of surrogate pairs."""
+    return text and "".join(character if character.isprintable() else " " for character in text)
 
 
 def _histogram(before: Sequence[int], after: Sequence[int]) -> dict[str, float]:

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import bindparam, case, func, select
+from sqlalchemy import and_, bindparam, case, func, select
 
+from incident_manager.domain.delivery import GROUP
 from incident_manager.domain.severity import Severity
 from incident_manager.store.repository import UnitOfWork
 from incident_manager.store.schema import IS_OPEN, IS_PENDING, incidents, later, outbox
@@ -51,7 +52,10 @@ class Backlog:
 
 _OPEN = select(incidents.c.severity, func.count().label("number")).where(IS_OPEN).group_by(incidents.c.severity)
 _ready_since = later(later(outbox.c.created_at, outbox.c.held_until), outbox.c.silent_until)
-_ready_then = case((_ready_since <= bindparam("now", type_=UtcDateTime), _ready_since))
+_ready_then = case(
+    # What its group spares a destination is not late: it is not to be sent.
+    (and_(outbox.c.held_by.is_distinct_from(GROUP), _ready_since <= bindparam("now", type_=UtcDateTime)), _ready_since)
+)
 _OWED = (
     select(
         outbox.c.destination,

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from sqlalchemy import bindparam, func, or_, select
 
-from incident_manager.domain.delivery import Delivery
+from incident_manager.domain.delivery import GROUP, Delivery
 from incident_manager.domain.severity import Severity
 from incident_manager.store import mapping
 from incident_manager.store.repository import UnitOfWork
@@ -20,6 +20,7 @@ _BACKLOG = (
     select(outbox.c.destination, func.count().label("waiting"), func.min(_wanted_at).label("since"))
     .where(
         IS_PENDING,
+        outbox.c.held_by.is_distinct_from(GROUP),
         or_(outbox.c.held_until.is_(None), outbox.c.held_until <= bindparam("now")),
         or_(outbox.c.silent_until.is_(None), outbox.c.silent_until <= bindparam("now")),
     )
@@ -40,7 +41,8 @@ class Backlog:
     """Notifications that a destination should have by now.
 
     Attributes:
-        since: When the first of them should have been sent; what a silence or an escalation holds does not count.
+        since: When the first of them should have been sent; what a silence, an escalation or a group holds does not
+            count.
     """
 
     destination: str

@@ -165,7 +165,8 @@ def visit_of(request: Request) -> Visit:
             pass  # as if nothing had been shown
     if access.asks and not access.cannot_tell:
         return Visit(request, None)
-    require_own_host(request.headers)
+    if access.is_open_to_this_machine or access.cannot_tell:
+        require_own_host(request.headers)
     return Visit(request, access.identify(None, address))
 
 

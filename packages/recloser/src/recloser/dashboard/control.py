@@ -80,6 +80,8 @@ class Order:
                 "invalid",
                 f"reason: must have 1 to {MAX_REASON} characters: the next person on call will want to know",
             )
+        if not reason.isprintable():
+            raise HttpError(422, "invalid", "reason: must have no control characters")
         return cls(breaker, operation, reason)
 
 
