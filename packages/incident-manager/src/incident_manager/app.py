@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry, Histogram
@@ -39,7 +39,6 @@ from incident_manager.api.request_metrics import RequestMetrics, request_duratio
 from incident_manager.api.route import AllowedMethods, strangers_of
 from incident_manager.api.services import Services
 from incident_manager.cache.reads import Reads
-from incident_manager.cache.valkey import ValkeyCache
 from incident_manager.domain.catalog import Catalog
 from incident_manager.domain.errors import IncidentManagerError
 from incident_manager.domain.grouping import GroupingRules
@@ -73,6 +72,9 @@ from incident_manager.web.application import WebPages
 from incident_manager.web.breakers import breakers_dashboard
 from recloser import Clock, ControlChanged, Registry, StateChanged, SystemClock
 from recloser.telemetry.prometheus import BreakerCollector
+
+if TYPE_CHECKING:
+    from incident_manager.cache.valkey import ValkeyCache
 
 logger = logging.getLogger(__name__)
 
@@ -336,6 +338,8 @@ def _soon(call: Callable[[], None]) -> Callable[[], None]:
 def _cache(settings: Settings, registry: Registry) -> ValkeyCache | None:
     if settings.cache_url is None:
         return None
+    from incident_manager.cache.valkey import ValkeyCache  # a client that takes time to import
+
     limits = settings.cache
     url = settings.cache_url.get_secret_value()
     return ValkeyCache(url, registry[CACHE], timeout=limits.timeout, ttl=limits.ttl, keep=limits.keep)

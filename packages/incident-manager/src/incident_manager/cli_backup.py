@@ -4,12 +4,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from sqlalchemy import make_url
 
 from incident_manager.cli_parts import ConfigOption, DataDirOption, fail, out, settings_or_exit
 from incident_manager.settings import Settings
-from incident_manager.store.sqlite_backup import BackupError, back_up
-from incident_manager.store.sqlite_backup import restore as put_back
 
 
 def backup(
@@ -19,6 +16,8 @@ def backup(
     data_dir: DataDirOption = None,
 ) -> None:
     """Write the embedded database to a file, while the service runs or not. Exit code 1 when that is not possible."""
+    from incident_manager.store.sqlite_backup import BackupError, back_up
+
     database = _database_of(settings_or_exit(config, data_dir=data_dir))
     try:
         size = back_up(database, file, force=force)
@@ -33,6 +32,9 @@ def restore(
     data_dir: DataDirOption = None,
 ) -> None:
     """Put a backup in the place of the embedded database, and keep the old one. The service must not run."""
+    from incident_manager.store.sqlite_backup import BackupError
+    from incident_manager.store.sqlite_backup import restore as put_back
+
     settings = settings_or_exit(config, data_dir=data_dir)
     database = _database_of(settings)
     try:
@@ -46,6 +48,8 @@ def restore(
 
 def _database_of(settings: Settings) -> Path:
     """The file of the embedded database, or the end of the program."""
+    from sqlalchemy import make_url
+
     if not settings.store_url.startswith("sqlite"):
         fail("the database is PostgreSQL: use its own pg_dump and pg_restore", 2)
     return Path(make_url(settings.store_url).database or "")

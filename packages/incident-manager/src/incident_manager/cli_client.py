@@ -12,7 +12,7 @@ from urllib.parse import quote, urlsplit
 import httpx2
 import typer
 
-from incident_manager.access.control import is_loopback
+from incident_manager.access.exposure import is_loopback
 from incident_manager.cli_parts import err, fail
 from incident_manager.settings.load import TOKEN_FILE_VARIABLE, TOKEN_VARIABLE, URL_VARIABLE
 

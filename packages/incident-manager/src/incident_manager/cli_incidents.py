@@ -20,8 +20,8 @@ from incident_manager.cli_client import (
 from incident_manager.cli_parts import fail, out
 from incident_manager.cli_tables import cell, facts, moment, table
 from incident_manager.domain.incident import Status
+from incident_manager.domain.order import SortOrder
 from incident_manager.history.window import duration_of
-from incident_manager.store.paging import SortOrder
 
 _ENDED = (Status.RESOLVED, Status.CLOSED)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from pydantic import ValidationError
@@ -16,13 +16,12 @@ from incident_manager.cli_breakers import WindowOption, checked_window
 from incident_manager.cli_client import DEFAULT_URL, ApiClient, ExitCode, TokenFileOption, UrlOption
 from incident_manager.cli_parts import ConfigOption, DataDirOption, err, fail, settings_or_exit
 from incident_manager.domain.errors import IncidentManagerError
-from incident_manager.history.summary import summarise
-from incident_manager.report.render import ReportFormat, render
+from incident_manager.report.form import ReportFormat
 from incident_manager.settings import Settings
-from incident_manager.store.database import Store
-from incident_manager.store.paging import IncidentFilter
-from incident_manager.store.postgres import Connections
 from recloser import CircuitBreaker, presets
+
+if TYPE_CHECKING:
+    from incident_manager.store.database import Store
 
 MOST_INCIDENTS = 10_000
 """Incidents that a report counts; of more, the newest."""
@@ -49,6 +48,8 @@ def report(
     token_file: TokenFileOption = None,
 ) -> None:
     """Write a report on incidents and circuit breakers: one page of HTML that needs nothing else, or Markdown."""
+    from incident_manager.report.render import render
+
     seconds = checked_window(window)
     if from_store:
         kpis, incidents = _from_store(settings_or_exit(config, data_dir=data_dir), seconds)
@@ -86,6 +87,10 @@ def _from_service(opened: ApiClient, window: str) -> _Found:
 
 
 def _from_store(settings: Settings, window: float) -> _Found:
+    from incident_manager.history.summary import summarise
+    from incident_manager.store.database import Store
+    from incident_manager.store.postgres import Connections
+
     async def run() -> _Found:
         breaker = CircuitBreaker("database", presets.database())
         store = Store(settings.store_url, breaker, connections=Connections(**settings.database.model_dump()))
@@ -104,6 +109,8 @@ def _from_store(settings: Settings, window: float) -> _Found:
 
 
 async def _incidents(store: Store, since: datetime, until: datetime) -> list[IncidentOut]:
+    from incident_manager.store.paging import IncidentFilter
+
     where = IncidentFilter(since=since, until=until)
     found: list[IncidentOut] = []
     cursor: str | None = None

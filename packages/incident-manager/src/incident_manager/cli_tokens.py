@@ -5,7 +5,7 @@ import getpass
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 from rich.table import Table
@@ -15,11 +15,11 @@ from incident_manager.access.tokens import DIGEST_PREFIX, Token, new_token
 from incident_manager.cli_parts import ConfigOption, DataDirOption, err, fail, out, settings_or_exit
 from incident_manager.domain.errors import IncidentManagerError
 from incident_manager.settings import Settings
-from incident_manager.store.audit import AuditEntry, add_audit
-from incident_manager.store.database import Store
-from incident_manager.store.repository import UnitOfWork
-from incident_manager.store.tokens import add_token, all_tokens, revoke_token
 from recloser import CircuitBreaker, presets
+
+if TYPE_CHECKING:
+    from incident_manager.store.audit import AuditEntry
+    from incident_manager.store.repository import UnitOfWork
 
 T = TypeVar("T")
 
@@ -53,6 +53,8 @@ def create(
 @tokens.command("list")
 def list_tokens(config: ConfigOption = None, data_dir: DataDirOption = None) -> None:
     """Show the tokens of the database and of the settings; their secrets are nowhere kept."""
+    from incident_manager.store.tokens import all_tokens
+
     settings = settings_or_exit(config, data_dir=data_dir)
     now = datetime.now(UTC)
     kept = _run(settings, all_tokens)
@@ -77,13 +79,19 @@ def revoke(
     out.print(f"revoked: {token.id} of {token.name!r}", highlight=False, markup=False)
 
 
-async def _add(unit: UnitOfWork, token: Token) -> None:
+async def _add(unit: "UnitOfWork", token: Token) -> None:
+    from incident_manager.store.audit import add_audit
+    from incident_manager.store.tokens import add_token
+
     await add_token(unit, token)
     changes = {"name": {"from": None, "to": token.name}, "roles": {"from": None, "to": sorted(token.roles)}}
     await add_audit(unit, [replace(_entry("token.create", token.id), changes=changes)])
 
 
-async def _revoke(unit: UnitOfWork, token_id: str) -> Token:
+async def _revoke(unit: "UnitOfWork", token_id: str) -> Token:
+    from incident_manager.store.audit import add_audit
+    from incident_manager.store.tokens import revoke_token
+
     before, after = await revoke_token(unit, token_id, datetime.now(UTC))
     if after != before and after.revoked_at is not None:
         changes = {"revoked_at": {"from": None, "to": after.revoked_at.isoformat()}}
@@ -91,7 +99,9 @@ async def _revoke(unit: UnitOfWork, token_id: str) -> Token:
     return after
 
 
-def _entry(action: str, target: str) -> AuditEntry:
+def _entry(action: str, target: str) -> "AuditEntry":
+    from incident_manager.store.audit import AuditEntry
+
     return AuditEntry(at=datetime.now(UTC), actor=_user(), address="local", action=action, target=target)
 
 
@@ -103,8 +113,9 @@ def _user() -> str:
         return "command line"
 
 
-def _run(settings: Settings, work: Callable[[UnitOfWork], Awaitable[T]]) -> T:
+def _run(settings: Settings, work: "Callable[[UnitOfWork], Awaitable[T]]") -> T:
     """Do something in one transaction, or end with what is wrong."""
+    from incident_manager.store.database import Store
 
     async def run() -> T:
         store = Store(settings.store_url, CircuitBreaker("database", presets.database()))

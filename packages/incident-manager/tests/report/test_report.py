@@ -18,8 +18,9 @@ from incident_manager.history.kpis import by_breaker, kpis
 from incident_manager.history.records import Tally
 from incident_manager.history.summary import Summary
 from incident_manager.report.charts import HEIGHT, WIDTH, calls_chart, open_shares, sparkline
+from incident_manager.report.form import ReportFormat
 from incident_manager.report.incidents import incident_figures
-from incident_manager.report.render import ReportFormat, render
+from incident_manager.report.render import render
 
 NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
 DAY = timedelta(days=1)

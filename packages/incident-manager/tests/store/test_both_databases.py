@@ -19,6 +19,7 @@ from incident_manager.access.tokens import new_token
 from incident_manager.domain.errors import IdempotencyKeyReusedError, InvalidCursorError, TokenNotFoundError
 from incident_manager.domain.incident import Incident
 from incident_manager.domain.lifecycle import open_by_hand
+from incident_manager.domain.order import SortOrder
 from incident_manager.domain.severity import Severity
 from incident_manager.store.audit import AuditEntry, add_audit, newest_audit
 from incident_manager.store.changes import changes_after, latest_change
@@ -30,7 +31,7 @@ from incident_manager.store.idempotency import (
     keep_answer,
 )
 from incident_manager.store.migrate import migrate
-from incident_manager.store.paging import IncidentFilter, SortOrder
+from incident_manager.store.paging import IncidentFilter
 from incident_manager.store.repository import UnitOfWork
 from incident_manager.store.tokens import add_token, all_tokens, note_use, revoke_token
 from incident_manager.stream.sequencer import Sequencer

@@ -5,10 +5,10 @@ from __future__ import annotations
 import ipaddress
 import logging
 from dataclasses import dataclass
-from typing import Literal
 
 from incident_manager.access.caller import ANONYMOUS, Caller
 from incident_manager.access.directory import TokenDirectory
+from incident_manager.access.exposure import AuthMode, is_loopback
 from incident_manager.access.rates import Rate, RateLimiter
 from incident_manager.access.roles import EVERYTHING, Role, granted
 from incident_manager.access.sessions import Sessions
@@ -22,8 +22,6 @@ from incident_manager.domain.errors import (
 from recloser import Clock
 
 logger = logging.getLogger(__name__)
-
-AuthMode = Literal["auto", "tokens", "none"]
 
 _SOON = 1.0
 _MEANWHILE = granted([Role.INGEST, Role.READ])
@@ -190,14 +188,6 @@ class AccessControl:
         wait = self._failures.take(network_of(address), self._clock.monotonic())
         if wait:
             raise RateLimitedError("too many requests without a good token from this address", wait)
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether only this machine reaches an address to listen on."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host.rstrip(".").lower() == "localhost"
 
 
 def network_of(address: str) -> str:

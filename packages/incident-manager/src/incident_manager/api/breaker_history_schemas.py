@@ -1,13 +1,15 @@
 """The history of the circuit breakers, as it goes out over HTTP."""
 
 from datetime import datetime
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from pydantic import Field
 
 from incident_manager.api.schemas import Model
-from incident_manager.history.summary import Summary
 from recloser import State
+
+if TYPE_CHECKING:
+    from incident_manager.history.summary import Summary
 
 
 class SliceOut(Model):
@@ -75,7 +77,7 @@ class CircuitBreakersKpis(Model):
     circuit_breakers: list[BreakerKpisOut]
 
     @classmethod
-    def of(cls, summary: Summary) -> Self:
+    def of(cls, summary: "Summary") -> Self:
         """A summary as it goes out."""
         return cls(
             window=summary.window,

@@ -39,8 +39,9 @@ from incident_manager.domain.catalog import CatalogService
 from incident_manager.domain.errors import IncidentNotFoundError
 from incident_manager.domain.incident import Incident, Status
 from incident_manager.domain.lifecycle import Edit
+from incident_manager.domain.order import SortOrder
 from incident_manager.store import assessments, groups
-from incident_manager.store.paging import IncidentFilter, SortOrder
+from incident_manager.store.paging import IncidentFilter
 from incident_manager.store.repository import UnitOfWork
 
 router = APIRouter(prefix="/v1/incidents", tags=["incidents"], route_class=StrictRoute)

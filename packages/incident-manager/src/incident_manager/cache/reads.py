@@ -7,13 +7,15 @@ import hashlib
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from incident_manager.cache.valkey import ValkeyCache
 from incident_manager.domain.errors import StoreUnavailableError
 from recloser import Clock
+
+if TYPE_CHECKING:
+    from incident_manager.cache.valkey import ValkeyCache
 
 M = TypeVar("M", bound=BaseModel)
 

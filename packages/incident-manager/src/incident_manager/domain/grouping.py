@@ -15,6 +15,9 @@ from incident_manager.domain.incident import Incident
 from incident_manager.domain.matching import matches, value_of
 from incident_manager.domain.severity import Severity
 
+MEMBERS_SHOWN = 100
+"""Incidents of a group that are read at once, at most."""
+
 
 class GroupNotify(StrEnum):
     """Of which incidents of a group a destination is told."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import datetime
-from enum import StrEnum
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -13,16 +12,10 @@ from incident_manager.api.breaker_history_schemas import CircuitBreakersKpis
 from incident_manager.api.incident_schemas import IncidentOut
 from incident_manager.report.charts import HEIGHT, WIDTH, calls_chart, open_shares, sparkline
 from incident_manager.report.figures import duration, percent
+from incident_manager.report.form import ReportFormat
 from incident_manager.report.incidents import incident_figures
 
 _MARKS = re.compile(r"([\\`*_{}\[\]<>()#+!|~])")
-
-
-class ReportFormat(StrEnum):
-    """What the report is written in."""
-
-    HTML = "html"
-    MARKDOWN = "markdown"
 
 
 def render(kpis: CircuitBreakersKpis, incidents: Sequence[IncidentOut], form: ReportFormat) -> str:

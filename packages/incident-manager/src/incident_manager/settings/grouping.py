@@ -6,9 +6,8 @@ from typing import Annotated
 
 from pydantic import Field, field_validator
 
-from incident_manager.domain.grouping import GroupingRule, GroupNotify
+from incident_manager.domain.grouping import MEMBERS_SHOWN, GroupingRule, GroupNotify
 from incident_manager.settings.section import Seconds, Section
-from incident_manager.store.groups import MEMBERS_SHOWN
 
 
 class GroupingSettings(Section):

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from incident_manager.access.control import AuthMode
+from incident_manager.access.exposure import AuthMode
 from incident_manager.log_level import LogLevel
 from incident_manager.protection import UnknownBreakerNameError, breaker_table
 from incident_manager.settings.access import AccessSettings, TokenSettings

@@ -14,7 +14,7 @@ from sqlalchemy import Row, bindparam, case, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from incident_manager.domain.errors import DuplicateGroupError
-from incident_manager.domain.grouping import Group, GroupingRule, GroupKey
+from incident_manager.domain.grouping import MEMBERS_SHOWN, Group, GroupingRule, GroupKey
 from incident_manager.domain.ids import new_id
 from incident_manager.domain.incident import Incident
 from incident_manager.store import mapping
@@ -24,8 +24,6 @@ from incident_manager.store.schema import IS_TO_BE_GROUPED, group_members, incid
 if TYPE_CHECKING:
     from incident_manager.store.database import Store
 
-MEMBERS_SHOWN = 100
-"""Incidents of a group that are read at once, at most."""
 
 _FREE: dict[str, None] = {"leased_by": None, "lease_until": None}
 _members, _groups = group_members.c, incident_groups.c

@@ -10,7 +10,6 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, and_, literal, or_, select
@@ -21,19 +20,12 @@ from sqlalchemy.types import Boolean
 
 from incident_manager.domain.errors import InvalidCursorError
 from incident_manager.domain.incident import Incident, Status
+from incident_manager.domain.order import SortOrder
 from incident_manager.domain.severity import Severity
 from incident_manager.store.schema import group_members, incidents
 
 _CURSOR = re.compile(r"([0-9a-f]{16})\.(-?\d{1,17})\.(inc_[0-9a-f]{32})\.([0-9a-f]{8})")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-class SortOrder(StrEnum):
-    """In which order incidents come."""
-
-    NEWEST = "newest"
-    OLDEST = "oldest"
-    UPDATED = "updated"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

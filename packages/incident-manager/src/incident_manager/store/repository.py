@@ -20,9 +20,10 @@ from incident_manager.domain.errors import (
 )
 from incident_manager.domain.incident import Incident, Status
 from incident_manager.domain.lifecycle import Ending, by_alert
+from incident_manager.domain.order import SortOrder
 from incident_manager.domain.timeline import TimelineEntry
 from incident_manager.store import mapping
-from incident_manager.store.paging import IncidentFilter, Page, SortOrder, select_page, to_page
+from incident_manager.store.paging import IncidentFilter, Page, select_page, to_page
 from incident_manager.store.schema import IS_OPEN, IS_RESOLVED, alerts, incidents, outbox, timeline
 
 _PARAMETERS = 1000
