@@ -335,7 +335,7 @@ def _soon(call: Callable[[], None]) -> Callable[[], None]:
     return soon
 
 
-def _cache(settings: Settings, registry: Registry) -> ValkeyCache | None:
+def _cache(settings: Settings, registry: Registry) -> "ValkeyCache | None":
     if settings.cache_url is None:
         return None
     from incident_manager.cache.valkey import ValkeyCache  # a client that takes time to import
