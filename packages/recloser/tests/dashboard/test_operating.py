@@ -57,6 +57,19 @@ async def test_history_names_the_person_and_the_reason(registry: Registry, make:
     assert registry["payments"].control_reason is None
 
 
+async def test_later_change_with_the_same_reason_is_not_of_the_same_person(
+    registry: Registry, make: Callable[..., Dashboard]
+) -> None:
+    async with client_of(make(authorize=lambda scope: "alice")) as client:
+        await order(client, {}, operation="observe")
+        registry["payments"].force_closed(ORDER["reason"])
+        changes = (await client.get("/api/changes?name=payments")).json()["changes"]
+    assert [(change["to_control"], change["who"]) for change in changes] == [
+        ("forced_closed", None),
+        ("observe_only", "alice"),
+    ]
+
+
 # Who may
 
 
