@@ -236,6 +236,18 @@ async def test_thread_ends_a_while_after_the_last_viewer_and_begins_again(
         assert not thread.is_alive()
 
 
+async def test_calls_while_nothing_was_read_are_not_recent(registry: Registry, shared: Sampler) -> None:
+    breaker = registry.get_or_create("payments")
+    shown = []
+    for _ in range(2):
+        viewer = shared.watch()
+        shown.append(await viewer.next(30))
+        shared.leave(viewer)
+        shared.stop()
+        breaker.call(abs, 1)
+    assert [row.bars for frame in shown if frame for row in frame.rows] == [(), ()]
+
+
 class BrokenClock(FakeClock):
     """A clock of somebody's own that fails for a while."""
 

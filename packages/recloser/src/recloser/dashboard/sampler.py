@@ -129,6 +129,7 @@ class Sampler:
             self._stopping = False
 
     def _run(self) -> None:
+        self._samples.clear()  # what was before is from the time of another thread, and long ago
         watched = self._clock()
         while True:
             self._wake.clear()
