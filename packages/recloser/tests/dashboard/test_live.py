@@ -236,6 +236,19 @@ async def test_thread_ends_a_while_after_the_last_viewer_and_begins_again(
         assert not thread.is_alive()
 
 
+async def test_thread_that_cannot_begin_is_tried_again(shared: Sampler, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(RuntimeError):
+            shared.watch()
+    shared.stop()
+    assert shared.viewers == 0
+    assert await shared.watch().next(30) is not None
+
+
 async def test_calls_while_nothing_was_read_are_not_recent(registry: Registry, shared: Sampler) -> None:
     breaker = registry.get_or_create("payments")
     shown = []

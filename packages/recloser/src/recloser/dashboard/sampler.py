@@ -96,15 +96,20 @@ class Sampler:
         self._stopping = False
 
     def watch(self) -> Viewer:
-        """Be shown every frame from now on, the first one at once; `leave` ends it."""
+        """Be shown every frame from now on, the first one at once; `leave` ends it.
+
+        Raises:
+            RuntimeError: The thread could not begin; the next viewer tries again.
+        """
         if self._pid != os.getpid():
             self._begin()  # a forked child: the thread, and who watched, are the parent's
         viewer = Viewer(self._clock())
         with self._lock:
-            self._viewers.add(viewer)
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="recloser dashboard", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._run, name="recloser dashboard", daemon=True)
+                thread.start()
+                self._thread = thread
+            self._viewers.add(viewer)
         self._wake.set()
         return viewer
 
