@@ -253,6 +253,15 @@ async def test_form_is_refused_without_the_cookie_that_came_with_it(
     assert registry["payments"].control is Control.AUTOMATIC
 
 
+async def test_cookies_may_come_in_several_headers(registry: Registry, client: httpx2.AsyncClient) -> None:
+    filled = await form_of(client)
+    cookie = f"recloser_form={client.cookies['recloser_form']}"
+    client.cookies.clear()
+    answer = await client.post("/control", data=filled, headers=[("cookie", cookie), ("cookie", "theme=dark")])
+    assert answer.status_code == 303
+    assert registry["payments"].control is Control.FORCED_OPEN
+
+
 async def test_cookie_is_for_this_page_only(client: httpx2.AsyncClient, app: Dashboard) -> None:
     cookie = (await client.get("/")).headers["set-cookie"]
     assert re.fullmatch(r"recloser_form=[\w-]{32}; HttpOnly; SameSite=Strict", cookie)
