@@ -159,6 +159,17 @@ async def test_stream_ends_after_a_while_so_that_a_server_can_stop(
     assert viewer.status == 200
 
 
+async def test_viewer_who_does_not_read_is_forgotten(
+    registry: Registry, app: Dashboard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream, "LASTS", 0.05)
+    monkeypatch.setattr(stream, "QUIET", 0.05)
+    viewer = Watching(app)
+    viewer.reads.clear()
+    await asyncio.wait_for(viewer.task, 30)
+    assert await unwatched(app)
+
+
 async def test_viewer_who_leaves_is_forgotten(registry: Registry, app: Dashboard) -> None:
     viewer = Watching(app)
     await viewer.until(lambda event: True)
