@@ -332,6 +332,9 @@ def test_closed_page_is_forgotten_by_the_registry(registry: Registry) -> None:
 
 
 def _read_in_child(shared: Sampler, answers: Any) -> None:
+    answers.put(shared.viewers)
+    shared.stop()
+
     async def read() -> int:
         viewer = shared.watch()
         frame = await viewer.next(30)
@@ -355,6 +358,7 @@ def test_forked_child_reads_for_itself(registry: Registry, shared: Sampler) -> N
         child = context.Process(target=_read_in_child, args=(shared, answers))
         child.start()
     try:
+        assert answers.get(timeout=30) == 0, "who watches the parent does not watch the child"
         assert answers.get(timeout=30) == 1
     finally:
         child.join(30)
