@@ -344,18 +344,25 @@ def _read_in_child(shared: Sampler, answers: Any) -> None:
     answers.put(asyncio.run(read()))
 
 
-def test_forked_child_reads_for_itself(registry: Registry, shared: Sampler) -> None:
-    registry.get_or_create("payments")
+@pytest.fixture
+def watched(shared: Sampler) -> Iterator[Sampler]:
+    """A sampler with a viewer, in an event loop that is open but does not run."""
 
     async def watch() -> None:
         await shared.watch().next(30)
 
-    asyncio.run(watch())
+    with asyncio.Runner() as runner:
+        runner.run(watch())
+        yield shared
+
+
+def test_forked_child_reads_for_itself(registry: Registry, watched: Sampler) -> None:
+    registry.get_or_create("payments")
     context = multiprocessing.get_context("fork")
     answers = context.Queue()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of a fork beside a thread: that is what is tested
-        child = context.Process(target=_read_in_child, args=(shared, answers))
+        child = context.Process(target=_read_in_child, args=(watched, answers))
         child.start()
     try:
         assert answers.get(timeout=30) == 0, "who watches the parent does not watch the child"
