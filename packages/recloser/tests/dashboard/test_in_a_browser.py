@@ -189,6 +189,26 @@ async def test_page_works_without_javascript(site: Site, new_page: NewPage) -> N
     assert site.registry["payments"].control is Control.FORCED_OPEN
 
 
+async def test_form_that_was_refused_is_answered_with_one_breaker_and_no_other(
+    site: Site, page: Page, faults: Faults
+) -> None:
+    await look(page, f"{site.url}breaker?name=payments")
+    await page.get_by_role("radio", name="Open", exact=False).first.check()
+    await page.get_by_label("Reason").fill("the provider is moving")
+    await page.get_by_label("Token").fill("not the right token")
+    await page.get_by_role("checkbox").check()
+    faults.allow("status of 401")
+    await page.get_by_role("button", name="Do it").click()
+    await expect(page).to_have_url(re.compile(r"/breakers/control$"))
+    await expect(page.get_by_role("alert")).to_have_text("the token is missing or is not the right one")
+    await expect(page.locator("#live")).to_have_attribute("data-live", "on")
+    fail(site.registry, "search", "of another breaker")
+    fail(site.registry, "payments", "of this breaker")
+    await expect(page.locator("#lines")).to_contain_text("of this breaker")
+    await expect(page.locator("#lines")).not_to_contain_text("of another breaker")
+    await expect(page.locator("#cards .card")).to_have_count(1)
+
+
 async def test_hostile_name_is_text(site: Site, page: Page) -> None:
     dialogs: list[Any] = []
     page.on("dialog", lambda dialog: dialogs.append(dialog))

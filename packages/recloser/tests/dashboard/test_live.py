@@ -159,6 +159,17 @@ async def test_stream_ends_after_a_while_so_that_a_server_can_stop(
     assert viewer.status == 200
 
 
+async def test_viewer_who_does_not_read_is_forgotten(
+    registry: Registry, app: Dashboard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream, "LASTS", 0.05)
+    monkeypatch.setattr(stream, "QUIET", 0.05)
+    viewer = Watching(app)
+    viewer.reads.clear()
+    await asyncio.wait_for(viewer.task, 30)
+    assert await unwatched(app)
+
+
 async def test_viewer_who_leaves_is_forgotten(registry: Registry, app: Dashboard) -> None:
     viewer = Watching(app)
     await viewer.until(lambda event: True)
@@ -236,6 +247,31 @@ async def test_thread_ends_a_while_after_the_last_viewer_and_begins_again(
         assert not thread.is_alive()
 
 
+async def test_thread_that_cannot_begin_is_tried_again(shared: Sampler, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(RuntimeError):
+            shared.watch()
+    shared.stop()
+    assert shared.viewers == 0
+    assert await shared.watch().next(30) is not None
+
+
+async def test_calls_while_nothing_was_read_are_not_recent(registry: Registry, shared: Sampler) -> None:
+    breaker = registry.get_or_create("payments")
+    shown = []
+    for _ in range(2):
+        viewer = shared.watch()
+        shown.append(await viewer.next(30))
+        shared.leave(viewer)
+        shared.stop()
+        breaker.call(abs, 1)
+    assert [row.bars for frame in shown if frame for row in frame.rows] == [(), ()]
+
+
 class BrokenClock(FakeClock):
     """A clock of somebody's own that fails for a while."""
 
@@ -296,6 +332,9 @@ def test_closed_page_is_forgotten_by_the_registry(registry: Registry) -> None:
 
 
 def _read_in_child(shared: Sampler, answers: Any) -> None:
+    answers.put(shared.viewers)
+    shared.stop()
+
     async def read() -> int:
         viewer = shared.watch()
         frame = await viewer.next(30)
@@ -305,20 +344,28 @@ def _read_in_child(shared: Sampler, answers: Any) -> None:
     answers.put(asyncio.run(read()))
 
 
-def test_forked_child_reads_for_itself(registry: Registry, shared: Sampler) -> None:
-    registry.get_or_create("payments")
+@pytest.fixture
+def watched(shared: Sampler) -> Iterator[Sampler]:
+    """A sampler with a viewer, in an event loop that is open but does not run."""
 
     async def watch() -> None:
         await shared.watch().next(30)
 
-    asyncio.run(watch())
+    with asyncio.Runner() as runner:
+        runner.run(watch())
+        yield shared
+
+
+def test_forked_child_reads_for_itself(registry: Registry, watched: Sampler) -> None:
+    registry.get_or_create("payments")
     context = multiprocessing.get_context("fork")
     answers = context.Queue()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of a fork beside a thread: that is what is tested
-        child = context.Process(target=_read_in_child, args=(shared, answers))
+        child = context.Process(target=_read_in_child, args=(watched, answers))
         child.start()
     try:
+        assert answers.get(timeout=30) == 0, "who watches the parent does not watch the child"
         assert answers.get(timeout=30) == 1
     finally:
         child.join(30)

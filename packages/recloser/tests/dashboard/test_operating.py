@@ -57,6 +57,19 @@ async def test_history_names_the_person_and_the_reason(registry: Registry, make:
     assert registry["payments"].control_reason is None
 
 
+async def test_later_change_with_the_same_reason_is_not_of_the_same_person(
+    registry: Registry, make: Callable[..., Dashboard]
+) -> None:
+    async with client_of(make(authorize=lambda scope: "alice")) as client:
+        await order(client, {}, operation="observe")
+        registry["payments"].force_closed(ORDER["reason"])
+        changes = (await client.get("/api/changes?name=payments")).json()["changes"]
+    assert [(change["to_control"], change["who"]) for change in changes] == [
+        ("forced_closed", None),
+        ("observe_only", "alice"),
+    ]
+
+
 # Who may
 
 
@@ -238,6 +251,15 @@ async def test_form_is_refused_without_the_cookie_that_came_with_it(
     client.cookies.clear()
     assert (await client.post("/control", data=filled)).status_code == 403
     assert registry["payments"].control is Control.AUTOMATIC
+
+
+async def test_cookies_may_come_in_several_headers(registry: Registry, client: httpx2.AsyncClient) -> None:
+    filled = await form_of(client)
+    cookie = f"recloser_form={client.cookies['recloser_form']}"
+    client.cookies.clear()
+    answer = await client.post("/control", data=filled, headers=[("cookie", cookie), ("cookie", "theme=dark")])
+    assert answer.status_code == 303
+    assert registry["payments"].control is Control.FORCED_OPEN
 
 
 async def test_cookie_is_for_this_page_only(client: httpx2.AsyncClient, app: Dashboard) -> None:

@@ -51,6 +51,16 @@ async def test_countdown_follows_the_clock_of_the_breaker(
     assert ">Next call is a probe<" in (await client.get("/")).text
 
 
+async def test_open_breaker_that_only_observes_lets_calls_through(
+    registry: Registry, client: httpx2.AsyncClient
+) -> None:
+    fail(registry, "payments")
+    registry["payments"].observe_only("trying settings")
+    page = (await client.get("/breaker?name=payments")).text
+    assert 'data-state="open" data-control="observe_only"' in page
+    assert ">Calls go through<" in page
+
+
 @pytest.mark.parametrize(
     ("query", "expected"),
     [

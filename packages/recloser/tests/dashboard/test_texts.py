@@ -183,6 +183,14 @@ def test_breaker_belongs_to_its_group_and_to_its_keyed_collection(clock: FakeClo
     assert groups_of(CircuitBreaker("plain", clock=clock).stats(), {"plain": None}) == ()
 
 
+@pytest.mark.parametrize(
+    ("name", "expected"), [("http:host:a", "http:host"), ("http:host:a:443", "http:host"), ("http:other:443", "http")]
+)
+def test_keyed_collection_may_have_a_colon_in_its_name(clock: FakeClock, name: str, expected: str) -> None:
+    breaker = CircuitBreaker(name, clock=clock)
+    assert groups_of(breaker.stats(), {"http": None, "http:host": None}) == (expected,)
+
+
 def test_healthy_breaker_does_not_show_failures_of_long_ago(breaker: CircuitBreaker, clock: FakeClock) -> None:
     with pytest.raises(ConnectionError):
         breaker.call(refuse)

@@ -142,6 +142,22 @@ def test_dashboard_shows_the_same_page_by_page(registry: Registry, path: str, pa
     assert {one.source for one in reading.lines} == {f"7 {site.source}"}
 
 
+@pytest.mark.parametrize("path", ["/breakers", "/breakers/api/breakers"])
+def test_filter_of_an_address_is_kept_on_every_page(registry: Registry, path: str) -> None:
+    answer = dashboard(registry, 1)
+    asked = []
+
+    def note(path: str, query: dict[str, str]) -> tuple[int, str, str]:
+        asked.append(query)
+        return answer(path, query)
+
+    with Site(note) as site:
+        assert_shows_both(read_address(f"{site.url}{path}?q=a%26b", None).lines)
+    assert len(asked) >= 2
+    assert {query["q"] for query in asked} == {"a&b"}
+    assert asked[-1]["offset"] == "1"
+
+
 def test_token_is_shown(registry: Registry) -> None:
     with Site(dashboard(registry, 100)) as site:
         read_address(f"{site.url}/breakers", "im_secret")

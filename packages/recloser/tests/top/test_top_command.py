@@ -183,6 +183,15 @@ def test_q_ends_it_and_sigterm_leaves_the_terminal_as_it_was(sockets: str) -> No
         assert other.settings == other.before
 
 
+def test_escape_ends_it_and_arrow_keys_do_not(sockets: str) -> None:
+    with Terminal(sockets) as terminal:
+        terminal.shows("sorted by urgency")
+        terminal.press("\x1b[A\x1bOB\x1b[1;5C" * 20 + "s")
+        terminal.shows("sorted by calls")
+        terminal.press("\x1b")
+        assert terminal.end() == 0
+
+
 def test_dumb_terminal_gets_the_table_once(sockets: str) -> None:
     with Terminal(sockets, TERM="dumb") as terminal:
         assert ENTER not in terminal.shows("http:example.com")

@@ -98,6 +98,8 @@ def _next_probe(stats: Stats) -> str:
         return f"Probing now, {stats.probes_in_flight} in flight"
     if stats.state is State.CLOSED:
         return ""
+    if stats.control is Control.OBSERVE_ONLY:
+        return "Calls go through"
     if stats.retry_after is None:
         return "Until an operator ends it"
     if stats.retry_after <= 0:

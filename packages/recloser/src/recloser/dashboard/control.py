@@ -114,8 +114,8 @@ class Desk:
             operation=order.operation.name,
             reason=order.reason,
         )
-        self._history.expect(name, order.reason, who)
-        order.operation.apply(order.breaker, order.reason)
+        with self._history.done_by(name, order.reason, who):
+            order.operation.apply(order.breaker, order.reason)
         logger.warning(
             "%r operated circuit %r: %s (%s)",
             who,

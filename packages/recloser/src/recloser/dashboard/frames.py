@@ -185,7 +185,9 @@ def _line(name: str, rows: Sequence[Row], collection: KeyedBreakers | None) -> G
 def groups_of(stats: Stats, keyed: Mapping[str, object]) -> tuple[str, ...]:
     """The group of a breaker, by its tag, and the keyed collection, by the beginning of its name."""
     found = [stats.tags["group"]] if stats.tags.get("group") else []
-    prefix, colon, _ = stats.name.partition(":")
-    if colon and prefix in keyed and prefix not in found:
+    prefix, colon, _ = stats.name.rpartition(":")
+    while colon and prefix not in keyed:
+        prefix, colon, _ = prefix.rpartition(":")
+    if colon and prefix not in found:
         found.append(prefix)
     return tuple(found)

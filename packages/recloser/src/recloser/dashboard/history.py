@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -14,8 +15,6 @@ Change: TypeAlias = StateChanged | ControlChanged | BreakerReset
 
 KINDS: tuple[type[Event], ...] = (StateChanged, ControlChanged, BreakerReset)
 """The events that are remembered."""
-
-_REMEMBERED_PEOPLE = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,18 +40,24 @@ class History:
     """
 
     def __init__(self, limit: int) -> None:
-        self._noted: deque[Change] = deque(maxlen=limit)
+        self._noted: deque[tuple[Change, str | None]] = deque(maxlen=limit)
         self._entries: deque[Entry] = deque(maxlen=limit)
         self._numbers = itertools.count(1)
-        self._people: deque[tuple[str, str, str]] = deque(maxlen=_REMEMBERED_PEOPLE)
+        self._people: dict[tuple[str, str], str] = {}
 
     def note(self, event: Change) -> None:
         """Remember an event. It is the listener."""
-        self._noted.append(event)
+        words = event.detail if isinstance(event, StateChanged) else event.reason
+        self._noted.append((event, self._people.get((event.breaker, words or ""))))
 
-    def expect(self, breaker: str, reason: str, who: str) -> None:
-        """A person is about to operate a breaker with these words: what comes of it is to carry the name."""
-        self._people.append((breaker, reason, who))
+    @contextlib.contextmanager
+    def done_by(self, breaker: str, reason: str, who: str) -> Iterator[None]:
+        """A person operates a breaker with these words for so long: what comes of it is to carry the name."""
+        self._people[breaker, reason] = who
+        try:
+            yield
+        finally:
+            self._people.pop((breaker, reason), None)  # two may have said the same at once
 
     @property
     def has_news(self) -> bool:
@@ -61,11 +66,9 @@ class History:
 
     def collect(self) -> tuple[Entry, ...]:
         """All changes that are remembered, oldest first. For one thread only: it is here that they get numbers."""
-        people = {(breaker, reason): who for breaker, reason, who in self._people.copy()}
         while self._noted:
-            event = self._noted.popleft()
-            words = event.detail if isinstance(event, StateChanged) else event.reason
-            self._entries.append(Entry(next(self._numbers), event, people.get((event.breaker, words or ""))))
+            event, who = self._noted.popleft()
+            self._entries.append(Entry(next(self._numbers), event, who))
         return tuple(self._entries)
 
 

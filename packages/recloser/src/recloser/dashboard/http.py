@@ -57,7 +57,7 @@ class Request:
         path: Below the place where the page is mounted, from its first slash and without a last one; `/` for the page
             itself, and empty where the address of the page was asked for without its slash.
         query: The parameters; of those that come twice, the last.
-        headers: By lower-case name; of those that come twice, the last.
+        headers: By lower-case name; of those that come twice, the last, but all cookies in one.
     """
 
     scope: Scope
@@ -73,7 +73,11 @@ class Request:
         Raises:
             HttpError: The query is not UTF-8.
         """
-        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        headers: dict[str, str] = {}
+        for raw_name, raw_value in scope["headers"]:
+            name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
+            # A client may split its cookies: https://www.rfc-editor.org/rfc/rfc9113#section-8.2.3
+            headers[name] = f"{headers[name]}; {value}" if name == "cookie" and name in headers else value
         return cls(scope, scope["method"], _path_below(scope), parse_form(scope.get("query_string", b"")), headers)
 
     @property

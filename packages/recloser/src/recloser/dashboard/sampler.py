@@ -95,31 +95,42 @@ class Sampler:
         self._thread: threading.Thread | None = None
         self._stopping = False
 
-    def watch(self) -> Viewer:
-        """Be shown every frame from now on, the first one at once; `leave` ends it."""
+    def _begin_in_child(self) -> None:
         if self._pid != os.getpid():
-            self._begin()  # a forked child: the thread, and who watched, are the parent's
+            self._begin()  # a forked child: the thread, who watched, and who holds the lock, are the parent's
+
+    def watch(self) -> Viewer:
+        """Be shown every frame from now on, the first one at once; `leave` ends it.
+
+        Raises:
+            RuntimeError: The thread could not begin; the next viewer tries again.
+        """
+        self._begin_in_child()
         viewer = Viewer(self._clock())
         with self._lock:
-            self._viewers.add(viewer)
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="recloser dashboard", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._run, name="recloser dashboard", daemon=True)
+                thread.start()
+                self._thread = thread
+            self._viewers.add(viewer)
         self._wake.set()
         return viewer
 
     def leave(self, viewer: Viewer) -> None:
         """Show him nothing more."""
+        self._begin_in_child()
         with self._lock:
             self._viewers.discard(viewer)
 
     @property
     def viewers(self) -> int:
         """How many watch."""
+        self._begin_in_child()
         return len(self._viewers)
 
     def stop(self) -> None:
         """End the thread; a new viewer begins it again."""
+        self._begin_in_child()
         with self._lock:
             thread, self._stopping = self._thread, True
         self._wake.set()
@@ -129,6 +140,7 @@ class Sampler:
             self._stopping = False
 
     def _run(self) -> None:
+        self._samples.clear()  # what was before is from the time of another thread, and long ago
         watched = self._clock()
         while True:
             self._wake.clear()

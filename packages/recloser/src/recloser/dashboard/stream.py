@@ -70,17 +70,18 @@ async def serve(sampler: Sampler, stream: Stream, receive: Receive, send: Send) 
     viewer = sampler.watch()
     leaving = asyncio.ensure_future(_left(receive))
     try:
-        await send({"type": "http.response.start", "status": 200, "headers": raw(headers)})
-        await send({"type": "http.response.body", "body": f"retry: {RETRY}\n\n".encode(), "more_body": True})
-        ends = time.monotonic() + LASTS
-        while (left := ends - time.monotonic()) > 0 and not leaving.done():
-            frame = await _next(viewer, leaving, min(QUIET, left))
-            body = b":\n\n" if frame is None else stream.event(frame, clock_time())
-            await send({"type": "http.response.body", "body": body, "more_body": True})
-        if not leaving.done():
-            await send({"type": "http.response.body", "body": b""})
+        async with asyncio.timeout(LASTS + QUIET):  # a client that does not read would keep `send` for ever
+            await send({"type": "http.response.start", "status": 200, "headers": raw(headers)})
+            await send({"type": "http.response.body", "body": f"retry: {RETRY}\n\n".encode(), "more_body": True})
+            ends = time.monotonic() + LASTS
+            while (left := ends - time.monotonic()) > 0 and not leaving.done():
+                frame = await _next(viewer, leaving, min(QUIET, left))
+                body = b":\n\n" if frame is None else stream.event(frame, clock_time())
+                await send({"type": "http.response.body", "body": body, "more_body": True})
+            if not leaving.done():
+                await send({"type": "http.response.body", "body": b""})
     except OSError:
-        pass  # how a server says that the client is gone
+        pass  # how a server says that the client is gone; TimeoutError is one, too
     finally:
         sampler.leave(viewer)
         leaving.cancel()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import select
 import shutil
 import signal
@@ -17,6 +18,11 @@ from types import FrameType
 _ENTER, _LEAVE = "\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l"
 _HOME, _END_OF_LINE, _REST = "\x1b[H", "\x1b[K", "\x1b[J"
 _ENDING = (signal.SIGTERM, signal.SIGHUP)
+
+_SEQUENCE = re.compile(rb"\x1b(\[[0-?]*[ -/]*[@-~]|O.|[^\[O])", re.DOTALL)  # ECMA-48, 5.4; and Alt with a key
+_LONGEST = 32
+_HASTE = 0.05
+"""Seconds within which a terminal sends the rest of a sequence: after these, Escape was pressed."""
 
 RESIZED = "resize"
 """What `wait` returns when the terminal has another size, or is ours again."""
@@ -67,7 +73,7 @@ class Screen:
         self._write(_HOME + f"{_END_OF_LINE}\n".join(lines[:height]) + _END_OF_LINE + _REST)
 
     def wait(self, seconds: float) -> str:
-        """Wait for a key, at most so long; return it, `RESIZED`, or nothing."""
+        """Wait for a key, at most so long; return what it sends, `RESIZED`, or nothing."""
         deadline = time.monotonic() + seconds
         while True:
             ready, _, _ = select.select([self._keys, self._woken], [], [], max(0.0, deadline - time.monotonic()))
@@ -78,10 +84,18 @@ class Screen:
                 if {signal.SIGWINCH, signal.SIGCONT, signal.SIGTSTP} & set(numbers):
                     return RESIZED
             elif ready:
-                key = os.read(self._keys, 1)
-                return key.decode("latin-1") or "q"  # nobody will ever press a key again
+                return self._key().decode("latin-1") or "q"  # nobody will ever press a key again
             else:
                 return ""
+
+    def _key(self) -> bytes:
+        """What one key sends: a character, or a sequence that begins with Escape, as that of an arrow does."""
+        key = more = os.read(self._keys, 1)
+        while more and key.startswith(b"\x1b") and len(key) < _LONGEST and not _SEQUENCE.fullmatch(key):
+            ready, _, _ = select.select([self._keys], [], [], _HASTE)
+            more = os.read(self._keys, 1) if ready else b""
+            key += more
+        return key
 
     def _take(self) -> None:
         tty.setcbreak(self._keys, termios.TCSADRAIN)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from recloser.instrumentation.admin.client import AdminError, ask, find
 from recloser.top.lines import Line, Reading
@@ -72,19 +72,27 @@ class UnreadableError(Exception):
 def _lines_at(url: str, source: str, token: str | None) -> list[Line]:
     kind, body = _get(url, token)
     if kind == "text/html":  # the page for people; beside it are the same breakers for programs
-        url = f"{url.rstrip('/')}/api/breakers"
-        kind, body = _get(f"{url}?limit={_PAGE}", token)
+        parts = urlsplit(url)
+        url = parts._replace(path=f"{parts.path.rstrip('/')}/api/breakers").geturl()
+        kind, body = _get(_page(url, 0), token)
     if kind != "application/json":
         return _of_metrics(source, body)
     page = _breakers(body)
     rows = list(page["breakers"])
     while page["breakers"] and len(rows) < page["matching"]:
-        page = _breakers(_get(f"{url}?limit={_PAGE}&offset={len(rows)}", token)[1])
+        page = _breakers(_get(_page(url, len(rows)), token)[1])
         rows += page["breakers"]
     try:
         return [_of_summary(f"{page['process']} {source}", row) for row in rows]
     except (KeyError, TypeError):
         raise UnreadableError("the breakers are not as those of recloser.dashboard") from None
+
+
+def _page(url: str, offset: int) -> str:
+    """The address of some of the breakers that an address has, which may say already which are wanted."""
+    parts = urlsplit(url)
+    wanted = dict(parse_qsl(parts.query, keep_blank_values=True))
+    return parts._replace(query=urlencode({**wanted, "limit": _PAGE, "offset": offset}), fragment="").geturl()
 
 
 def _get(url: str, token: str | None) -> tuple[str, str]:

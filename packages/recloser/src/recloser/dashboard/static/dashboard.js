@@ -85,6 +85,8 @@ function announce(lines) {
 
 // The stream
 
+// The page of one breaker is also what a form is answered with that was refused, at an address without its name.
+const only = cards.matches(".single") ? `?name=${cards.firstElementChild.dataset.key}` : null;
 let source;
 let away; // a timer: the stream has ended or failed
 let silence; // a timer: nothing has come for a long time
@@ -111,7 +113,7 @@ function heard() {
 function connect() {
   source?.close();
   if (document.hidden) return; // it is called again when the page is looked at
-  source = new EventSource(`events${location.search}`);
+  source = new EventSource(`events${only ?? location.search}`);
   source.onopen = () => { pause = 1_000; };
   source.onmessage = (message) => {
     heard();
