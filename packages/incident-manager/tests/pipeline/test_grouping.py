@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from incident_manager.domain.alert import AlertStatus, new_alert
 from incident_manager.domain.delivery import GROUP, Delivery, DeliveryStatus, NotificationEvent
 from incident_manager.domain.grouping import Group, GroupingRule, GroupingRules, GroupNotify, Page, to_be_sent
+from incident_manager.domain.lifecycle import Edit
 from incident_manager.domain.severity import Severity, max_severity
 from incident_manager.domain.silence import new_silence
 from incident_manager.domain.timeline import TimelineKind
@@ -136,7 +137,7 @@ async def desk(store: Store, routes: Routes, clock: FakeClock, bell: Bell, rules
         clock=clock,
         rules=rules,
         pipeline=AlertPipeline(store, routes, clock, plan=plan),
-        actions=IncidentActions(store, routes, clock, plan=plan),
+        actions=IncidentActions(store, routes, clock, bell.ring, plan=plan),
         worker=worker,
         bell=bell,
     )
@@ -290,6 +291,25 @@ async def test_people_are_told_when_a_member_gets_worse_than_what_they_know_of(d
     await desk.open("b", Severity.P2)
     assert await desk.sent() == []
     await desk.open("b", Severity.P1)
+    assert await desk.sent() == [(second, TRIGGERED)]
+
+
+@BOTH
+async def test_the_second_is_told_when_a_silence_begins_before_the_first_is(desk: Desk) -> None:
+    await desk.open("a")
+    second = await desk.open("b")
+    await desk.silence("a")
+    await desk.group()
+    assert await desk.sent() == [(second, TRIGGERED)]
+
+
+async def test_the_second_is_told_when_a_person_finds_the_first_less_severe(desk: Desk) -> None:
+    first, second = await desk.open("a", Severity.P1), await desk.open("b", Severity.P2)
+    assert await desk.sent() == [(first, TRIGGERED)]
+    rung = desk.bell.rung
+    await desk.actions.patch(first, Edit(severity=Severity.P3), by="ana")
+    assert desk.bell.rung > rung
+    await desk.group()
     assert await desk.sent() == [(second, TRIGGERED)]
 
 
