@@ -196,6 +196,7 @@ async def _running(
             grouping=plan.grouping,
             catalog=catalog,
             clock=clock,
+            regroup=grouping.rules_changed,
         )
         reload = await _reload(stack, settings, source, parts)
         yield Services(

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -373,6 +373,28 @@ async def test_what_a_rule_held_is_sent_when_the_rule_is_gone(desk: Desk) -> Non
     await desk.end("a")
     told = await desk.sent()
     assert [(one, TRIGGERED) in told for one in (first, second, third)] == [True, True, True]
+
+
+@BOTH
+@pytest.mark.parametrize("others", [[], [replace(RULE, notify=GroupNotify.ALL)]], ids=["no rule", "notify all"])
+async def test_what_a_rule_held_is_sent_when_other_rules_come(desk: Desk, others: list[GroupingRule]) -> None:
+    first, second = await desk.open("a"), await desk.open("b")
+    assert await desk.sent() == [(first, TRIGGERED)]
+    desk.rules.replace(others)
+    desk.worker.rules_changed()
+    rung = desk.bell.rung
+    await desk.group()
+    assert desk.bell.rung > rung
+    assert await desk.sent() == [(second, TRIGGERED)]
+
+
+async def test_what_a_rule_held_is_sent_after_a_restart_without_it(desk: Desk) -> None:
+    first, second = await desk.open("a"), await desk.open("b")
+    assert await desk.sent() == [(first, TRIGGERED)]
+    await desk.worker.stop()
+    desk.worker = GroupingWorker(desk.store, AssessmentPlan(), desk.clock, on_released=desk.bell.ring)
+    await desk.group()
+    assert await desk.sent() == [(second, TRIGGERED)]
 
 
 @BOTH
