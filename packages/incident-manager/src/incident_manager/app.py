@@ -177,13 +177,19 @@ async def _running(
         policy = build_policy(settings.dispatcher)
         dispatcher = Dispatcher(store.outbox, destinations, clock=clock, policy=policy)
         await _started(stack, dispatcher)
-        assessment, plan = await _assessment(stack, settings, registry, store, router, clock, catalog, dispatcher.wake)
+        to_wake = [dispatcher.wake]
+
+        def enqueued() -> None:
+            for wake in to_wake:
+                wake()
+
+        assessment, plan = await _assessment(stack, settings, registry, store, router, clock, catalog, enqueued)
         grouping = await _started(stack, GroupingWorker(store, plan, clock, on_released=dispatcher.wake))
+        to_wake.append(grouping.wake)  # it needs the plan, and findings can change what its groups spare people
 
         def changed() -> None:
-            dispatcher.wake()
+            enqueued()
             assessment.wake()
-            grouping.wake()
 
         pipeline = AlertPipeline(store, router, clock, on_enqueued=changed, plan=plan)
         intake = await _started(stack, AlertIntake(pipeline, journal, settings.journal.patience))
@@ -198,6 +204,7 @@ async def _running(
             grouping=plan.grouping,
             catalog=catalog,
             clock=clock,
+            regroup=grouping.rules_changed,
         )
         reload = await _reload(stack, settings, source, parts)
         yield Services(
@@ -326,11 +333,15 @@ async def _reload(stack: AsyncExitStack, settings: Settings, source: SettingsSou
 
 
 def _soon(call: Callable[[], None]) -> Callable[[], None]:
-    """The call, to be made from anywhere, a signal handler among it: it happens in this event loop."""
+    """The call, to be made from anywhere, as by a signal handler: it happens in this event loop, if that still runs."""
     loop = asyncio.get_running_loop()
 
     def soon() -> None:
-        loop.call_soon_threadsafe(call)
+        try:
+            loop.call_soon_threadsafe(call)
+        except RuntimeError:
+            if not loop.is_closed():  # there is nobody left to ask
+                raise
 
     return soon
 

@@ -39,6 +39,8 @@ class LiveParts:
     grouping: GroupingRules
     catalog: Catalog
     clock: Clock
+    regroup: Callable[[], None]
+    """Called after other rules of grouping are in force; it must not block."""
 
 
 def catalog_of(settings: Settings) -> list[CatalogService]:
@@ -122,6 +124,8 @@ class LiveSettings:
             elif breaker.settings != breaker_settings:
                 breaker.reconfigure(breaker_settings)
         self._parts.grouping.replace(rule.as_rule() for rule in merged.grouping)
+        if merged.grouping != self.settings.grouping:
+            self._parts.regroup()
         self._replace_catalog(merged, services)
         if merged.log_level != self.settings.log_level:
             set_log_level(merged.log_level)

@@ -117,6 +117,7 @@ class Reload:
             if before != str(error):
                 logger.error("the %s stay as they were, the file is refused: %s", name, error)
         except Exception as error:  # a fault of ours, or of what the file names, must not end this for good
+            self._taken[name] = None  # to be tried again, as what was at fault may pass without another file
             self._problems[name] = f"unexpected {type(error).__name__}; the log says where"
             logger.exception("the %s could not be taken over", name)
         else:

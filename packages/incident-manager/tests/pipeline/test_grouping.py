@@ -2,8 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
@@ -12,8 +12,11 @@ from hypothesis import strategies as st
 from incident_manager.domain.alert import AlertStatus, new_alert
 from incident_manager.domain.delivery import GROUP, Delivery, DeliveryStatus, NotificationEvent
 from incident_manager.domain.grouping import Group, GroupingRule, GroupingRules, GroupNotify, Page, to_be_sent
+from incident_manager.domain.lifecycle import Edit
 from incident_manager.domain.severity import Severity, max_severity
+from incident_manager.domain.silence import new_silence
 from incident_manager.domain.timeline import TimelineKind
+from incident_manager.pipeline import silencing
 from incident_manager.pipeline.actions import IncidentActions
 from incident_manager.pipeline.announce import UNTIL_GROUPED
 from incident_manager.pipeline.grouping_worker import LEASE, GroupingWorker
@@ -55,7 +58,7 @@ class Desk:
             source="test",
             title=f"{host} is down",
             severity=severity,
-            labels={"cluster": "eu1", **labels},
+            labels={"cluster": "eu1", "host": host, **labels},
             dedup_key=host,
             status=status,
             received_at=self.now(),
@@ -77,6 +80,19 @@ class Desk:
     async def end(self, host: str) -> None:
         await self.report(host, status=AlertStatus.RESOLVED)
         await self.group()
+
+    async def silence(self, host: str, seconds: float = 3600) -> None:
+        """Begin a silence of the incidents of a host."""
+        at = self.now()
+        silence = new_silence(
+            matchers={"host": host},
+            starts_at=at,
+            ends_at=at + timedelta(seconds=seconds),
+            reason="works",
+            by="ana",
+            at=at,
+        )
+        await self.store.run(lambda unit: silencing.begin(unit, silence, at))
 
     async def group_of(self, incident_id: str) -> Group | None:
         return (await self.store.read(lambda unit: groups.of_incidents(unit, [incident_id]))).get(incident_id)
@@ -121,7 +137,7 @@ async def desk(store: Store, routes: Routes, clock: FakeClock, bell: Bell, rules
         clock=clock,
         rules=rules,
         pipeline=AlertPipeline(store, routes, clock, plan=plan),
-        actions=IncidentActions(store, routes, clock, plan=plan),
+        actions=IncidentActions(store, routes, clock, bell.ring, plan=plan),
         worker=worker,
         bell=bell,
     )
@@ -228,6 +244,29 @@ async def test_of_several_that_burn_still_the_worst_is_told(desk: Desk) -> None:
     assert [told for told in await desk.sent() if told[1] is TRIGGERED] == [(worst, TRIGGERED)]
 
 
+async def test_a_silenced_incident_is_not_the_one_that_is_told_instead_of_another(desk: Desk) -> None:
+    await desk.silence("b")
+    await desk.open("a")
+    silenced, third = await desk.open("b"), await desk.open("c")
+    await desk.sent()
+    await desk.end("a")
+    assert [told for told in await desk.sent() if told[1] is TRIGGERED] == [(third, TRIGGERED)]
+    assert [delivery.held_by for delivery in await desk.deliveries(silenced)] == [GROUP]
+
+
+async def test_silenced_incidents_are_told_each_when_its_silence_ends(desk: Desk) -> None:
+    await desk.silence("b", seconds=2000)
+    await desk.silence("c", seconds=1000)
+    await desk.open("a")
+    longer, shorter = await desk.open("b"), await desk.open("c")
+    await desk.end("a")
+    await desk.sent()
+    desk.clock.advance(1000)
+    assert await desk.sent() == [(shorter, TRIGGERED)]
+    desk.clock.advance(1000)
+    assert await desk.sent() == [(longer, TRIGGERED)]
+
+
 async def test_an_incident_that_nobody_was_told_of_ends_in_silence(desk: Desk) -> None:
     first, second = await desk.open("a"), await desk.open("b")
     await desk.end("b")
@@ -252,6 +291,25 @@ async def test_people_are_told_when_a_member_gets_worse_than_what_they_know_of(d
     await desk.open("b", Severity.P2)
     assert await desk.sent() == []
     await desk.open("b", Severity.P1)
+    assert await desk.sent() == [(second, TRIGGERED)]
+
+
+@BOTH
+async def test_the_second_is_told_when_a_silence_begins_before_the_first_is(desk: Desk) -> None:
+    await desk.open("a")
+    second = await desk.open("b")
+    await desk.silence("a")
+    await desk.group()
+    assert await desk.sent() == [(second, TRIGGERED)]
+
+
+async def test_the_second_is_told_when_a_person_finds_the_first_less_severe(desk: Desk) -> None:
+    first, second = await desk.open("a", Severity.P1), await desk.open("b", Severity.P2)
+    assert await desk.sent() == [(first, TRIGGERED)]
+    rung = desk.bell.rung
+    await desk.actions.patch(first, Edit(severity=Severity.P3), by="ana")
+    assert desk.bell.rung > rung
+    await desk.group()
     assert await desk.sent() == [(second, TRIGGERED)]
 
 
@@ -315,6 +373,28 @@ async def test_what_a_rule_held_is_sent_when_the_rule_is_gone(desk: Desk) -> Non
     await desk.end("a")
     told = await desk.sent()
     assert [(one, TRIGGERED) in told for one in (first, second, third)] == [True, True, True]
+
+
+@BOTH
+@pytest.mark.parametrize("others", [[], [replace(RULE, notify=GroupNotify.ALL)]], ids=["no rule", "notify all"])
+async def test_what_a_rule_held_is_sent_when_other_rules_come(desk: Desk, others: list[GroupingRule]) -> None:
+    first, second = await desk.open("a"), await desk.open("b")
+    assert await desk.sent() == [(first, TRIGGERED)]
+    desk.rules.replace(others)
+    desk.worker.rules_changed()
+    rung = desk.bell.rung
+    await desk.group()
+    assert desk.bell.rung > rung
+    assert await desk.sent() == [(second, TRIGGERED)]
+
+
+async def test_what_a_rule_held_is_sent_after_a_restart_without_it(desk: Desk) -> None:
+    first, second = await desk.open("a"), await desk.open("b")
+    assert await desk.sent() == [(first, TRIGGERED)]
+    await desk.worker.stop()
+    desk.worker = GroupingWorker(desk.store, AssessmentPlan(), desk.clock, on_released=desk.bell.ring)
+    await desk.group()
+    assert await desk.sent() == [(second, TRIGGERED)]
 
 
 @BOTH

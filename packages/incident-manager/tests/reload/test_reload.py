@@ -158,11 +158,12 @@ class Taker:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.encoding = "utf-8"
         self.taken: list[str] = []
         self.reload = Reload({"catalog": Reloadable(lambda: self.path, self.take)}, every=None)
 
     async def take(self) -> bool:
-        text = self.path.read_text()
+        text = self.path.read_text(self.encoding)
         if text == "bad":
             raise InvalidSettingsError([Problem(str(self.path), "a", "must be good")])
         self.taken.append(text)
@@ -203,6 +204,23 @@ async def test_refusal_is_logged_once_and_told_until_the_file_is_good(
     await taker.reload.look(at_once=True)
     assert taker.reload.problems() == {}
     await taker.reload.stop()
+
+
+async def test_unexpected_error_is_told_and_the_same_file_is_tried_again(taker: Taker) -> None:
+    await taker.reload.start()
+    taker.path.write_bytes(b"\xff")
+    await taker.reload.look(at_once=True)
+    assert taker.reload.problems() == {"catalog": "unexpected UnicodeDecodeError; the log says where"}
+    taker.encoding = "latin-1"
+    await taker.reload.look()
+    assert taker.taken == ["\xff"]
+    assert taker.reload.problems() == {}
+    await taker.reload.stop()
+
+
+def test_reload_that_is_asked_for_after_the_end_does_nothing(running: Running) -> None:
+    running.live.stop()
+    running.live.app.state.reload()
 
 
 async def test_files_are_looked_at_by_themselves(tmp_path: Path) -> None:

@@ -132,18 +132,20 @@ class Page:
 
     Attributes:
         sequence: Which one, in the order of enqueueing.
+        is_silent: A silence holds it for now, so that nobody is told by it.
     """
 
     sequence: int
     destination: str
     severity: Severity
+    is_silent: bool = False
 
 
 def to_be_sent(pages: Iterable[Page], told: Mapping[str, Severity]) -> set[int]:
     """Return the sequences of those pages of a group that cannot be spared; the others may be held.
 
     A destination that was told of an open incident of the group need not be told of one that is not worse. Where
-    nobody was told, the worst goes first, and of equals the oldest.
+    nobody was told, the worst goes first, and of equals the oldest. A silent page spares nobody another one.
 
     Args:
         pages: Those that are not sent yet.
@@ -151,9 +153,10 @@ def to_be_sent(pages: Iterable[Page], told: Mapping[str, Severity]) -> set[int]:
     """
     known = dict(told)
     sent: set[int] = set()
-    for page in sorted(pages, key=lambda page: (page.severity.rank, page.sequence)):
+    for page in sorted(pages, key=lambda page: (page.is_silent, page.severity.rank, page.sequence)):
         worst = known.get(page.destination)
         if worst is None or page.severity.worse_than(worst):
-            known[page.destination] = page.severity
             sent.add(page.sequence)
+            if not page.is_silent:
+                known[page.destination] = page.severity
     return sent

@@ -23,6 +23,7 @@ from incident_manager.pipeline.plan import NO_ASSESSMENT, AssessmentPlan
 from incident_manager.pipeline.process import nobody
 from incident_manager.pipeline.router import Router
 from incident_manager.pipeline.witness import Witness
+from incident_manager.store import groups
 from incident_manager.store.database import Store
 from incident_manager.store.repository import UnitOfWork
 from recloser import Clock
@@ -42,7 +43,8 @@ class IncidentActions:
         store: Where everything is kept.
         router: Who is told of an incident.
         clock: Time of the changes.
-        on_enqueued: Called after a commit that enqueued notifications; it must not block.
+        on_enqueued: Called after a commit that enqueued notifications, or after which groups are to be looked at
+            again; it must not block.
         plan: What is to be found out about new incidents.
     """
 
@@ -156,23 +158,26 @@ class IncidentActions:
             witness: Watches it.
         """
 
-        async def work(unit: UnitOfWork) -> tuple[Incident, int]:
+        async def work(unit: UnitOfWork) -> tuple[Incident, bool]:
             await witness.before(unit)
             before = await unit.get(incident_id)
             witness.approve(before)
             require_version(before, expected_version)
             at = self._now()
             after, entries = change(before, at)
-            enqueued = 0
+            is_due = False
             if after != before:
                 await unit.update(after, before.version)
                 await unit.add_timeline(entries)
-                enqueued = await enqueue(unit, _news(before, after), self._router, at, self._plan)
+                if after.severity is not before.severity:  # what others were spared because of it, they may be told
+                    await groups.look_again(unit, [incident_id], at)
+                    is_due = True
+                is_due |= await enqueue(unit, _news(before, after), self._router, at, self._plan) > 0
             await witness.after(unit, before, after)
-            return after, enqueued
+            return after, is_due
 
-        incident, enqueued = await self._store.run(work)
-        if enqueued:
+        incident, is_due = await self._store.run(work)
+        if is_due:
             self._on_enqueued()
         return incident
 

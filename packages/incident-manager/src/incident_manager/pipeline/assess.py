@@ -79,7 +79,8 @@ class AssessmentWorker:
         assessors: Who does each job.
         router: Who is told when an incident proves worse.
         clock: Time.
-        on_enqueued: Called after a commit that made notifications due; it must not block.
+        on_enqueued: Called after a commit that made notifications due, or after which groups are to be looked at again;
+            it must not block.
         plan: What else is found out about incidents.
         policy: How services are asked.
         pause: How to wait.

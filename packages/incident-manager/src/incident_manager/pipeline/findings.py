@@ -31,14 +31,14 @@ async def keep(
     router: Router,
     at: datetime,
     plan: AssessmentPlan,
-) -> int:
+) -> bool:
     """Store findings and what follows from them, in the transaction under way.
 
     The severity gets worse if a finding says so. Notifications that were not sent yet are rewritten, and those that
     waited for the findings are let go once every job has one.
 
     Returns:
-        How many notifications may be sent now that could not before.
+        Whether notifications may be sent now that could not before, or the incident's group is to be looked at again.
     """
     incident = await unit.get(incident_id)
     before = {item.job: item.finding for item in await assessments.of_incident(unit, incident_id)}
@@ -48,7 +48,8 @@ async def keep(
     known = {job: finding for job, finding in before.items() if finding is not None}
     known |= {item.finding.job: item.finding for item in settled}
     after = await _classify(unit, incident, news, at)
-    if after.severity is not incident.severity:
+    is_other = after.severity is not incident.severity
+    if is_other:
         await groups.look_again(unit, [incident_id], at)
         await outbox.cancel_escalation(unit, [incident_id])
     group = (await groups.of_incidents(unit, [incident_id])).get(incident_id)
@@ -58,14 +59,14 @@ async def keep(
 
     rewritten = await outbox.rewrite(unit, incident_id, present(after))
     enqueued = 0
-    if after.severity is not incident.severity:
+    if is_other:
         enqueued = await _tell_of_worse(unit, after, rewritten, present, router, at, plan)
     if known.keys() >= before.keys():
         if await groups.is_undecided(unit, incident_id):
             await outbox.hand_over(unit, incident_id, ASSESSMENT, GROUPING)
         else:
             enqueued += await outbox.let_go(unit, incident_id, ASSESSMENT, at)
-    return enqueued
+    return is_other or enqueued > 0
 
 
 async def _tell_of_worse(

@@ -72,7 +72,7 @@ async def _review(
     known = await group_pages.of_group(unit, group.id)
     waiting = [page for page in known if _waits(page, placed)]
     if rule is not None and rule.notify is GroupNotify.FIRST:
-        pages = [Page(page.sequence, page.destination, page.severity) for page in waiting]
+        pages = [Page(page.sequence, page.destination, page.severity, page.is_silent(at)) for page in waiting]
         sent = to_be_sent(pages, _told(known, waiting, at))
     else:
         sent = {page.sequence for page in waiting}
@@ -111,8 +111,7 @@ def _told(known: Iterable[GroupPage], waiting: Collection[GroupPage], at: dateti
     """The worst severity of an open incident that each destination knows of, or is about to."""
     told: dict[str, Severity] = {}
     for page in known:
-        silent = page.is_unsent and page.silent_until is not None and page.silent_until > at
-        if page in waiting or silent or not _reaches(page):
+        if page in waiting or page.is_silent(at) or not _reaches(page):
             continue
         worst = told.get(page.destination)
         if worst is None or page.severity.worse_than(worst):

@@ -12,6 +12,7 @@ from incident_manager.notify.backoff import Backoff
 from incident_manager.notify.pacing import Pause, pause
 from incident_manager.pipeline.grouping import place
 from incident_manager.pipeline.plan import AssessmentPlan
+from incident_manager.store import groups
 from incident_manager.store.database import Store
 from incident_manager.store.groups import GroupQueue
 from incident_manager.store.leases import new_worker
@@ -64,6 +65,7 @@ class GroupingWorker:
         self._pause = pause
         self._backoff = Backoff(base=1.0, maximum=15.0)
         self._worker = new_worker("group")
+        self._rules_changed = True  # what an earlier process held, it held by its own rules
         self._wake = asyncio.Event()
         self._stopping = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -85,6 +87,11 @@ class GroupingWorker:
 
     def wake(self) -> None:
         """Look now: there are new incidents. To be called in the worker's event loop."""
+        self._wake.set()
+
+    def rules_changed(self) -> None:
+        """Look again, now, at all that groups spare people. To be called in the worker's event loop."""
+        self._rules_changed = True
         self._wake.set()
 
     async def _run(self) -> None:
@@ -116,6 +123,9 @@ class GroupingWorker:
             StoreUnavailableError: The store could not be read or written.
         """
         self._wake.clear()
+        if self._rules_changed:
+            self._rules_changed = False
+            await self._reopen()
         claimed = await self._queue.claim(worker=self._worker, now=self._now(), lease=LEASE, limit=BATCH)
         for incident_id in claimed:
             if self._stopping.is_set():
@@ -127,6 +137,14 @@ class GroupingWorker:
         if due is None:
             return POLL
         return min(max((due - self._now()).total_seconds(), _LEAST_WAIT), POLL)
+
+    async def _reopen(self) -> None:
+        at = self._now()
+        try:
+            await self._store.run(lambda unit: groups.reopen_held(unit, at), visible=False)
+        except BaseException:
+            self._rules_changed = True
+            raise
 
     async def _place(self, incident_id: str) -> None:
         """Group one incident; what goes wrong with it alone is tried again when the lease ends."""

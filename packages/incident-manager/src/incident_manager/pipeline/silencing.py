@@ -11,7 +11,7 @@ from incident_manager.domain.incident import Incident
 from incident_manager.domain.silence import Silence, silent_until
 from incident_manager.domain.timeline import TimelineEntry, TimelineKind
 from incident_manager.pipeline.correlate import News
-from incident_manager.store import silences
+from incident_manager.store import groups, silences
 from incident_manager.store.repository import UnitOfWork
 
 
@@ -35,9 +35,15 @@ async def silenced(
 
 
 async def begin(unit: UnitOfWork, silence: Silence, at: datetime) -> int:
-    """Keep a new silence, and hold what waits already and would be sent during it; return how many incidents' it is."""
+    """Keep a new silence, and hold what waits already and would be sent during it; return how many incidents' it is.
+
+    Their groups are looked at again: others may have been spared because of what is held now.
+    """
     await silences.add(unit, silence)
-    concerned = await silences.hold_waiting(unit, silence, at)
+    matching = await silences.waiting(unit, silence)
+    # Before the notifications are touched: whoever groups an incident locks in this order, too.
+    await groups.look_again(unit, [incident.id for incident in matching], at)
+    concerned = await silences.hold_waiting(unit, silence, matching, at)
     if silence.starts_at <= at:
         await unit.add_timeline(_entry(incident.id, silence.ends_at, silence, at) for incident in concerned)
     return len(concerned)

@@ -89,6 +89,10 @@ class GroupPage:
     is_unsent: bool
     silent_until: datetime | None
 
+    def is_silent(self, at: datetime) -> bool:
+        """Tell whether a silence holds it at a moment."""
+        return self.is_unsent and self.silent_until is not None and self.silent_until > at
+
 
 async def of_group(unit: UnitOfWork, group_id: str) -> Sequence[GroupPage]:
     """Return what calls people to the open incidents of a group, in the order of enqueueing."""

@@ -13,13 +13,21 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Row, bindparam, case, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
+from incident_manager.domain.delivery import GROUP
 from incident_manager.domain.errors import DuplicateGroupError
 from incident_manager.domain.grouping import MEMBERS_SHOWN, Group, GroupingRule, GroupKey
 from incident_manager.domain.ids import new_id
 from incident_manager.domain.incident import Incident
 from incident_manager.store import mapping
 from incident_manager.store.repository import UnitOfWork, chunks
-from incident_manager.store.schema import IS_TO_BE_GROUPED, group_members, incident_groups, incidents
+from incident_manager.store.schema import (
+    IS_PENDING,
+    IS_TO_BE_GROUPED,
+    group_members,
+    incident_groups,
+    incidents,
+    outbox,
+)
 
 if TYPE_CHECKING:
     from incident_manager.store.database import Store
@@ -57,6 +65,11 @@ _SETTLE = (
 _LOOK_AGAIN = (
     update(group_members)
     .where(_members.incident_id.in_(bindparam("of_incidents", expanding=True)))
+    .values(is_pending=True, next_attempt_at=bindparam("at"), **_FREE)
+)
+_REOPEN_HELD = (
+    update(group_members)
+    .where(_members.incident_id.in_(select(outbox.c.incident_id).where(IS_PENDING, outbox.c.held_by == GROUP)))
     .values(is_pending=True, next_attempt_at=bindparam("at"), **_FREE)
 )
 _RELEASE = update(group_members).where(_members.leased_by == bindparam("worker")).values(**_FREE)
@@ -134,6 +147,11 @@ async def look_again(unit: UnitOfWork, incident_ids: Collection[str], at: dateti
     """Ask for the groups of incidents to be looked at again; who is looking already has looked too early."""
     for some in chunks(sorted(incident_ids)):
         await unit.connection.execute(_LOOK_AGAIN, {"of_incidents": some, "at": at})
+
+
+async def reopen_held(unit: UnitOfWork, at: datetime) -> None:
+    """Ask for every group that spares somebody a notification to be looked at again: the rules may be others."""
+    await unit.connection.execute(_REOPEN_HELD, {"at": at})
 
 
 async def is_undecided(unit: UnitOfWork, incident_id: str) -> bool:

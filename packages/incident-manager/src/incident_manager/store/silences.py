@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -87,18 +87,24 @@ async def end(unit: UnitOfWork, silence_id: str, at: datetime) -> int:
     freed = (await unit.connection.execute(_LET_GO, {"holder": silence_id})).rowcount
     if freed:
         for other in await current(unit, at):
-            await hold_waiting(unit, other, at)
+            await hold_waiting(unit, other, await waiting(unit, other), at)
     return freed
 
 
-async def hold_waiting(unit: UnitOfWork, silence: Silence, at: datetime) -> Sequence[Incident]:
-    """Hold back what waits already and would be sent during a silence that matches its incident.
+async def waiting(unit: UnitOfWork, silence: Silence) -> Sequence[Incident]:
+    """Return the incidents that a silence matches and of which something waits to be sent."""
+    rows = (await unit.connection.execute(_WAITING_INCIDENTS)).all()
+    return [incident for row in rows if silence.matches(incident := mapping.to_incident(row))]
+
+
+async def hold_waiting(
+    unit: UnitOfWork, silence: Silence, matching: Iterable[Incident], at: datetime
+) -> Sequence[Incident]:
+    """Hold back what waits already of incidents that a silence matches, and would be sent during it.
 
     Returns:
         The incidents concerned.
     """
-    rows = (await unit.connection.execute(_WAITING_INCIDENTS)).all()
-    matching = [incident for row in rows if silence.matches(incident := mapping.to_incident(row))]
     statement = _HOLD if silence.starts_at <= at else _HOLD_LATER
     concerned = []
     for incident in matching:
