@@ -1,23 +1,15 @@
 """An incident that is assessed may belong to a group: its page waits for both."""
 
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
-from testing.live import LiveApp
-from testing.receiver import Receiver
-from testing.service import eventually
 
-from incident_manager.app import create_app
-from incident_manager.demo.llm.faults import Fault
-from incident_manager.demo.llm.server import ServiceServer
 from incident_manager.domain.delivery import GROUP, GROUPING
 from incident_manager.domain.grouping import GroupingRule, GroupingRules
 from incident_manager.domain.severity import Severity
-from incident_manager.pipeline.grouping_worker import POLL, GroupingWorker
-from incident_manager.settings import Settings
+from incident_manager.pipeline.grouping_worker import GroupingWorker
 
-from .conftest import KEY, Desk
+from .conftest import Desk
 
 
 @pytest.fixture
@@ -69,32 +61,13 @@ async def test_incident_of_the_group_that_proves_worse_is_told(desk: Desk, worke
     assert [page.payload["group"]["size"] for page in told] == [2]
 
 
-def test_service_tells_at_once_of_the_incident_that_proves_worse(
-    servers: dict[str, ServiceServer], tmp_path: Path
-) -> None:
-    service = {"url": servers["sentinel"].url, "dialect": "native", "auth": {"type": "api_key", "key": KEY}}
-    with Receiver() as receiver:
-        webhook = {"type": "webhook", "url": receiver.url, "allow_private": True}
-        settings = Settings.model_validate(
-            {
-                "data_dir": tmp_path / "service",
-                "destinations": {"ops": webhook},
-                "grouping": [{"name": "cluster", "labels": ["cluster"]}],
-                "services": {"sentinel": service},
-            }
-        )
-        with LiveApp(create_app(settings)) as live, live.client() as client:
-
-            def report(title: str, severity: str) -> str:
-                alert = {"title": title, "severity": severity, "labels": {"cluster": "eu1"}, "dedup_key": title}
-                [accepted] = client.post("/v1/alerts", json=alert).raise_for_status().json()["alerts"]
-                return str(accepted["incident_id"])
-
-            def told() -> list[str]:
-                return [request.json["data"]["incident"]["id"] for request in receiver.requests]
-
-            first = report("Nothing special", "P1")
-            eventually(told, lambda ids: ids == [first])
-            servers["sentinel"].switch.fault = Fault.SLOW  # so that the group is decided on before
-            second = report("Total outage", "P3")
-            eventually(told, lambda ids: second in ids, timeout=POLL / 2)
+async def test_findings_that_reopen_the_group_say_so(desk: Desk, worker: GroupingWorker) -> None:
+    await desk.report("Nothing special", severity=Severity.P1, labels={"cluster": "eu1", "host": "a"})
+    await worker.step()
+    await desk.assess()
+    second = await desk.report("Total outage", severity=Severity.P1, labels={"cluster": "eu1", "host": "b"})
+    await worker.step()
+    assert {page.held_by for page in await desk.deliveries(second)} == {GROUP}
+    desk.released.clear()
+    await desk.assess()
+    assert desk.released.is_set()
