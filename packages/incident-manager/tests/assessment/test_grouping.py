@@ -59,15 +59,3 @@ async def test_incident_of_the_group_that_proves_worse_is_told(desk: Desk, worke
     told = [page for page in await desk.deliveries(second) if page.leased_by is not None]
     assert [page.payload["assessment"]["classified_by"] for page in told] == ["sentinel"]
     assert [page.payload["group"]["size"] for page in told] == [2]
-
-
-async def test_findings_that_reopen_the_group_say_so(desk: Desk, worker: GroupingWorker) -> None:
-    await desk.report("Nothing special", severity=Severity.P1, labels={"cluster": "eu1", "host": "a"})
-    await worker.step()
-    await desk.assess()
-    second = await desk.report("Total outage", severity=Severity.P1, labels={"cluster": "eu1", "host": "b"})
-    await worker.step()
-    assert {page.held_by for page in await desk.deliveries(second)} == {GROUP}
-    desk.released.clear()
-    await desk.assess()
-    assert desk.released.is_set()
