@@ -24,6 +24,8 @@ from incident_manager.domain.order import SortOrder
 from incident_manager.history.window import duration_of
 
 _ENDED = (Status.RESOLVED, Status.CLOSED)
+_NARROW, _WIDE = 100, 150
+"""Characters of a line from which a list of incidents has more columns."""
 
 IdsArgument = Annotated[list[str], typer.Argument(help="Their ids, as `incidents` shows them.")]
 IdArgument = Annotated[str, typer.Argument(help="Its id, as `incidents` shows it.")]
@@ -75,8 +77,7 @@ def incidents(
     if as_json:
         _print_json(found)
         return
-    columns = ("id", "severity", "status", "title", "source", "alerts", "created", "acknowledged by", "assignee")
-    out.print(table(None, columns, (_line(one) for one in found)) if found else "No incidents.")
+    out.print(_listed(found, out.width) if found else "No incidents.")
 
 
 def show(
@@ -173,8 +174,15 @@ def _moment(option: str, value: str | None) -> str | None:
     return (at if at.tzinfo else at.astimezone()).isoformat()
 
 
+def _listed(found: list[dict[str, Any]], width: int) -> Any:
+    """A table of incidents; on a narrow terminal of what is needed to know and name them."""
+    columns = ("id", "severity", "title", "status", "source", "alerts", "created", "acknowledged by", "assignee")
+    shown = 3 if width < _NARROW else 5 if width < _WIDE else len(columns)
+    return table(None, columns[:shown], (_line(one)[:shown] for one in found))
+
+
 def _line(incident: dict[str, Any]) -> tuple[object, ...]:
-    names = ("id", "severity", "status", "title", "source", "alert_count")
+    names = ("id", "severity", "title", "status", "source", "alert_count")
     rest = (incident["acknowledged_by"], incident["assignee"])
     return (*(incident[name] for name in names), moment(incident["created_at"]), *rest)
 

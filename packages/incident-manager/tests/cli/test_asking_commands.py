@@ -15,7 +15,7 @@ from testing.receiver import Receiver
 from testing.service import eventually
 from typer.testing import CliRunner, Result
 
-from incident_manager import cli_client
+from incident_manager import cli_client, cli_parts
 from incident_manager.access.roles import Role
 from incident_manager.access.tokens import new_token
 from incident_manager.app import create_app
@@ -78,7 +78,13 @@ def lines(done: Result) -> list[str]:
 
 def test_incidents_are_a_table_for_people(run: Run, incident: Any) -> None:
     [line] = [line for line in lines(run("incidents", "--open")) if incident["id"] in line]
-    assert line.startswith(f"{incident['id']} P0 detected Checkout is slow cli 1 ")
+    assert line.startswith(f"{incident['id']} P0 Checkout is slow detected cli 1 ")
+
+
+def test_title_can_be_read_on_a_narrow_terminal(run: Run, incident: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli_parts.out, "width", 80)
+    [line] = [line for line in lines(CliRunner().invoke(app, ["incidents", "--open"])) if incident["id"] in line]
+    assert line == f"{incident['id']} P0 Checkout is slow"
 
 
 def test_incidents_are_json_for_programs(run: Run, incident: Any) -> None:
