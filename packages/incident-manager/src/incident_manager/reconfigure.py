@@ -149,11 +149,14 @@ class LiveSettings:
             breaker = self._parts.registry[notify_breaker(name)]
             await self._parts.dispatcher.put(name, build_destination(merged.destinations[name], notifier, breaker))
         self._parts.router.replace(build_routes(merged), build_rotations(merged))
-        for name in before.destinations.keys() - merged.destinations.keys():
+        gone = before.destinations.keys() - merged.destinations.keys()
+        for name in gone:
             await self._parts.dispatcher.remove(name)
             # Closed first, so that nothing is told for ever of a circuit that is gone.
             self._parts.registry[notify_breaker(name)].reset("its destination was taken out of the settings")
             self._parts.registry.remove(notify_breaker(name))
+        if gone:
+            await self._parts.dispatcher.warn_of_orphans()
 
     def _replace_catalog(self, settings: Settings, services: list[CatalogService]) -> bool:
         by_tier = {} if settings.catalog is None else settings.catalog.severity_by_tier
