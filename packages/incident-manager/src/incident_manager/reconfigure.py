@@ -149,14 +149,11 @@ class LiveSettings:
             breaker = self._parts.registry[notify_breaker(name)]
             await self._parts.dispatcher.put(name, build_destination(merged.destinations[name], notifier, breaker))
         self._parts.router.replace(build_routes(merged), build_rotations(merged))
-        gone = before.destinations.keys() - merged.destinations.keys()
-        for name in gone:
+        for name in before.destinations.keys() - merged.destinations.keys():
             await self._parts.dispatcher.remove(name)
             # Closed first, so that nothing is told for ever of a circuit that is gone.
             self._parts.registry[notify_breaker(name)].reset("its destination was taken out of the settings")
             self._parts.registry.remove(notify_breaker(name))
-        if gone:
-            await self._parts.dispatcher.warn_of_orphans()
 
     def _replace_catalog(self, settings: Settings, services: list[CatalogService]) -> bool:
         by_tier = {} if settings.catalog is None else settings.catalog.severity_by_tier

@@ -108,20 +108,6 @@ def test_destinations_routes_and_breakers_are_taken_over(running: Running, clien
     assert received[1].json["data"]["incident"]["service"]["runbook"] == "https://runbooks.example.org/shop"
 
 
-def test_what_waits_for_a_destination_that_goes_is_told_and_sent_when_it_is_back(
-    running: Running, client: httpx2.Client, caplog: pytest.LogCaptureFixture
-) -> None:
-    client.post("/v1/circuit-breakers/notify:ops/open", json={"reason": "maintenance"}).raise_for_status()
-    open_incident(client)
-    running.write("settings.yaml", {**running.config, "destinations": {"desk": running.webhook()}})
-    running.live.app.state.reload()
-    eventually(lambda: caplog.text, lambda text: "1 deliveries wait for 'ops'" in text)
-    assert running.receiver.requests == []
-    running.write("settings.yaml", running.config)
-    running.live.app.state.reload()
-    eventually(lambda: running.receiver.requests, lambda requests: len(requests) == 1)
-
-
 def test_file_that_is_refused_changes_nothing_and_health_says_so(running: Running, client: httpx2.Client) -> None:
     bad = {**running.config, "destinations": {"desk": running.webhook()}, "routes": [{"destinations": ["nobody"]}]}
     running.write("settings.yaml", bad)

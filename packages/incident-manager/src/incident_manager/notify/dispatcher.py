@@ -88,7 +88,7 @@ class Dispatcher:
         """Start the lanes. What an earlier process left is delivered too."""
         for name in self._destinations:
             self._run(name)
-        await self.warn_of_orphans()
+        await self._warn_of_orphans()
 
     async def put(self, name: str, destination: Destination) -> None:
         """Deliver to a new destination, or to one in another way, from now on."""
@@ -114,17 +114,6 @@ class Dispatcher:
                 await asyncio.wait([task], timeout=grace)
         finally:
             await self._end(name)
-
-    async def warn_of_orphans(self) -> None:
-        """Log what waits for destinations that are not there; it is delivered when they are there again."""
-        try:
-            waiting = await self._outbox.waiting()
-        except StoreUnavailableError as exc:
-            logger.warning("the outbox could not be looked at: %s", exc)
-            return
-        for name, count in waiting.items():
-            if count and name not in self._lanes:
-                logger.warning("%d deliveries wait for %r, which the settings no longer have", count, name)
 
     def wake(self) -> None:
         """Look now: deliveries were enqueued. To be called in the dispatcher's event loop."""
@@ -185,6 +174,16 @@ class Dispatcher:
         except StoreUnavailableError as exc:
             logger.warning("claims of %s could not be given back and will expire: %s", name, exc)
         await destination.notifier.close()
+
+    async def _warn_of_orphans(self) -> None:
+        try:
+            waiting = await self._outbox.waiting()
+        except StoreUnavailableError as exc:
+            logger.warning("the outbox could not be looked at: %s", exc)
+            return
+        for name, count in waiting.items():
+            if count and name not in self._lanes:
+                logger.warning("%d deliveries wait for %r, which the settings no longer have", count, name)
 
 
 def _nothing() -> None:
