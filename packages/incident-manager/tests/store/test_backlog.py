@@ -12,7 +12,6 @@ from incident_manager.domain.lifecycle import open_from_alert, resolve
 from incident_manager.domain.severity import Severity
 from incident_manager.store.backlog import Backlog, Owed, read_backlog
 from incident_manager.store.database import Store
-from incident_manager.store.overview import backlog as overdue
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -95,4 +94,3 @@ async def test_what_a_group_spares_a_destination_is_not_late(store: Store) -> No
     delivery = owed_since(await open_incident(store, "a"), minutes(30))
     found = await backlog(store, replace(delivery, held_by=GROUP))
     assert found.owed["slack"] == Owed(1, 0, None)
-    assert await store.read(lambda unit: overdue(unit, NOW)) == []

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import and_, bindparam, case, func, select
 
-from incident_manager.domain.delivery import GROUP
+from incident_manager.domain.delivery import GROUP, Delivery
 from incident_manager.domain.severity import Severity
+from incident_manager.store import mapping
 from incident_manager.store.repository import UnitOfWork
 from incident_manager.store.schema import IS_OPEN, IS_PENDING, incidents, later, outbox
 from incident_manager.store.types import UtcDateTime
@@ -65,14 +66,45 @@ _OWED = (
     )
     .where(IS_PENDING)
     .group_by(outbox.c.destination)
+    .order_by(outbox.c.destination)
 )
+_WAITING = (
+    select(outbox)
+    .where(IS_PENDING, outbox.c.sequence > bindparam("after"))
+    .order_by(outbox.c.sequence)
+    .limit(bindparam("most"))
+)
+_WAITING_FOR = _WAITING.where(outbox.c.destination == bindparam("of_destination"))
 
 
 async def read_backlog(unit: UnitOfWork, now: datetime) -> Backlog:
     """Count what is not done yet."""
-    by_severity = {row.severity: row.number for row in await unit.connection.execute(_OPEN)}
+    return Backlog(await open_by_severity(unit), await owed(unit, now))
+
+
+async def open_by_severity(unit: UnitOfWork) -> Mapping[Severity, int]:
+    """Return how many incidents are open, the worst severity first; those without any are 0."""
+    counted = {row.severity: row.number for row in await unit.connection.execute(_OPEN)}
+    return {severity: counted.get(severity.value, 0) for severity in Severity}
+
+
+async def owed(unit: UnitOfWork, now: datetime) -> Mapping[str, Owed]:
+    """Return what destinations have not got yet; those without any are left out."""
     rows = await unit.connection.execute(_OWED, {"now": now})
-    return Backlog(
-        {severity: by_severity.get(severity.value, 0) for severity in Severity},
-        {row.destination: Owed(row.waiting, row.ready, row.oldest) for row in rows},
-    )
+    return {row.destination: Owed(row.waiting, row.ready, row.oldest) for row in rows}
+
+
+async def waiting_deliveries(
+    unit: UnitOfWork, *, destination: str | None, after: int, limit: int
+) -> Sequence[Delivery]:
+    """Return up to `limit` notifications that are not sent yet, the first enqueued first, held ones too.
+
+    Args:
+        destination: Only of this one; None for all.
+        after: Only those enqueued after the one with this sequence.
+    """
+    values: dict[str, object] = {"after": after, "most": limit}
+    statement = _WAITING
+    if destination is not None:
+        statement, values = _WAITING_FOR, {**values, "of_destination": destination}
+    return [mapping.to_delivery(row) for row in await unit.connection.execute(statement, values)]

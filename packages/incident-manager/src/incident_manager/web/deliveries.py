@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.responses import Response
 
 from incident_manager.api.errors import ApiError
-from incident_manager.store.overview import backlog, waiting_deliveries
+from incident_manager.store.backlog import owed, waiting_deliveries
 from incident_manager.store.repository import UnitOfWork
 from incident_manager.web.views import BacklogView, DeliveriesView, WaitingView
 from incident_manager.web.visit import Visit
@@ -33,7 +33,7 @@ async def show(visit: Visit) -> Response:
         return DeliveriesView(
             deliveries=shown,
             next_after=shown[-1].sequence if len(found) > PAGE else None,
-            backlog=[BacklogView.model_validate(one) for one in await backlog(unit, now)],
+            backlog=BacklogView.of(await owed(unit, now)),
         )
 
     question = {"page": "deliveries", "destination": destination, "after": after}

@@ -13,7 +13,7 @@ from incident_manager.cache.reads import Read
 from incident_manager.domain.assessment import outline
 from incident_manager.domain.lifecycle import TRANSITIONS
 from incident_manager.store import assessments
-from incident_manager.store.overview import backlog, open_by_severity
+from incident_manager.store.backlog import open_by_severity, owed
 from incident_manager.store.repository import UnitOfWork
 from incident_manager.web.list_query import STATES, ListQuery, read_query
 from incident_manager.web.origin import severity_origin
@@ -81,8 +81,8 @@ async def _read_list(services: Services, query: ListQuery) -> Read[IncidentListV
         return IncidentListView(
             incidents=rows,
             next_cursor=page.next_cursor,
-            open=dict(await open_by_severity(unit)),
-            backlog=[BacklogView.model_validate(one) for one in await backlog(unit, now)],
+            open={severity: count for severity, count in (await open_by_severity(unit)).items() if count},
+            backlog=BacklogView.of(await owed(unit, now)),
         )
 
     question: dict[str, Any] = {"page": "list", **question_of(where), "cursor": query.cursor}
@@ -162,7 +162,7 @@ async def _read_one(services: Services, incident_id: str) -> Read[IncidentView]:
             timeline=[TimelineOut.model_validate(entry) for entry in await unit.timeline(incident_id)],
             deliveries=[DeliveryView.model_validate(one) for one in await unit.deliveries(incident_id)],
             alerts=[AlertView.model_validate(one) for one in await unit.alerts(incident_id, ALERTS)],
-            backlog=[BacklogView.model_validate(one) for one in await backlog(unit, now)],
+            backlog=BacklogView.of(await owed(unit, now)),
         )
 
     question = {"page": "incident", "id": incident_id}

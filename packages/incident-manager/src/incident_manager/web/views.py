@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Self
 
 from incident_manager.api.incident_schemas import AssessmentOut, IncidentOut, NotificationOut, TimelineOut
 from incident_manager.api.schemas import Model
 from incident_manager.domain.alert import AlertStatus
 from incident_manager.domain.severity import Severity
+from incident_manager.store.backlog import Owed
 
 
 class BacklogView(Model):
@@ -16,6 +19,15 @@ class BacklogView(Model):
     destination: str
     waiting: int
     since: datetime
+
+    @classmethod
+    def of(cls, owed: Mapping[str, Owed]) -> list[Self]:
+        """Return what nothing but its destination keeps waiting."""
+        return [
+            cls(destination=name, waiting=one.ready, since=one.oldest)
+            for name, one in owed.items()
+            if one.oldest is not None
+        ]
 
 
 class IncidentRow(IncidentOut):
