@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated, Any
 
 import typer
@@ -16,7 +15,7 @@ from incident_manager.cli_client import (
     UrlOption,
     segment,
 )
-from incident_manager.cli_parts import fail, out
+from incident_manager.cli_parts import fail, out, print_json
 from incident_manager.cli_tables import facts, moment, table
 from incident_manager.history.window import parse_window
 from incident_manager.report.figures import duration, percent
@@ -41,7 +40,7 @@ def breakers(
         found = client.get(path)
         changes = client.get(f"{path}/transitions", {"limit": CHANGES})["transitions"]
     if as_json:
-        typer.echo(json.dumps({**found, "history": changes}, indent=2))
+        print_json({**found, "history": changes})
         return
     out.print(facts(_facts(found)))
     columns = ("at", "from", "to", "reason", "detail", "after")
@@ -64,7 +63,7 @@ def kpis(
     with ApiClient(url, token_file) as client:
         found = client.get("/v1/circuit-breakers/kpis", {"window": window})
     if as_json:
-        typer.echo(json.dumps(found, indent=2))
+        print_json(found)
         return
     columns = (
         "circuit breaker", "calls", "availability", "rejected", "openings", "open", "recovery", "p99", "p99 without",
@@ -87,7 +86,7 @@ def checked_window(window: str) -> float:
 
 def _list(found: list[dict[str, Any]], as_json: bool) -> None:
     if as_json:
-        typer.echo(json.dumps(found, indent=2))
+        print_json(found)
         return
     columns = ("name", "state", "control", "for", "retry in", "successful", "failed", "rejected", "last failure")
     rows = (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
@@ -17,7 +16,7 @@ from incident_manager.cli_client import (
     UrlOption,
     segment,
 )
-from incident_manager.cli_parts import fail, out
+from incident_manager.cli_parts import fail, out, print_json
 from incident_manager.cli_tables import cell, facts, moment, table
 from incident_manager.domain.incident import Status
 from incident_manager.domain.order import SortOrder
@@ -75,7 +74,7 @@ def incidents(
     with ApiClient(url, token_file) as client:
         found = list(client.pages("/v1/incidents", "incidents", limit, question))
     if as_json:
-        _print_json(found)
+        print_json(found)
         return
     out.print(_listed(found, out.width) if found else "No incidents.")
 
@@ -90,7 +89,7 @@ def show(
     with ApiClient(url, token_file) as client:
         found = client.get(f"/v1/incidents/{segment(incident_id)}")
     if as_json:
-        _print_json(found)
+        print_json(found)
         return
     out.print(facts(_facts(found)))
     history = ((moment(one["at"]), one["actor"], one["kind"], one["message"]) for one in found["timeline"])
@@ -139,7 +138,7 @@ def deliveries(
             found = client.get("/health")
             found = {name: found[name] for name in ("waiting_notifications", "delivery_problems")}
     if as_json:
-        _print_json(found)
+        print_json(found)
     elif incident_id is not None:
         out.print(_deliveries(found) if found else "Nobody was to be told.")
     else:
@@ -159,7 +158,7 @@ def _change(incident_ids: list[str], act: str, body: dict[str, Any], as_json: bo
                 word = "acknowledged" if act == "ack" else "resolved"
                 out.print(cell(f"{incident['id']}: {word} by {who}: {incident['title']}"), soft_wrap=True)
     if as_json:
-        _print_json(done)
+        print_json(done)
 
 
 def _moment(option: str, value: str | None) -> str | None:
@@ -233,7 +232,3 @@ def _waiting(found: dict[str, Any]) -> Any:
     names = sorted({*waiting, *problems})
     rows = ((name, waiting.get(name, 0), problems.get(name)) for name in names)
     return table(None, ("destination", "waiting", "problem"), rows) if names else "No notification waits."
-
-
-def _print_json(value: object) -> None:
-    typer.echo(json.dumps(value, indent=2))

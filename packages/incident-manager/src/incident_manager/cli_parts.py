@@ -1,5 +1,6 @@
 """What the commands have in common: where they print, how they read the settings, how they fail."""
 
+import json
 import sys
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -26,6 +27,11 @@ def settings_or_exit(config: Path | None, **overrides: object) -> Settings:
         return load_settings(config, overrides)
     except InvalidSettingsError as error:
         fail(str(error), 2)
+
+
+def print_json(value: object) -> None:
+    """Print an answer for programs."""
+    typer.echo(json.dumps(value, indent=2))
 
 
 def fail(message: str, code: int) -> NoReturn:

@@ -7,11 +7,12 @@ import contextlib
 import hmac
 import logging
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from incident_manager.access.roles import Role, granted
 from incident_manager.access.tokens import Token, digest_of
 from incident_manager.domain.errors import StoreUnavailableError, UnauthenticatedError
+from incident_manager.moments import now_of
 from incident_manager.store.database import Store
 from incident_manager.store.tokens import all_tokens, note_use
 from recloser import Clock
@@ -164,4 +165,4 @@ class TokenDirectory:
         self._used = {token_id: at for token_id, at in self._used.items() if token_id not in used}
 
     def _now(self) -> datetime:
-        return datetime.fromtimestamp(self._clock.time(), UTC)
+        return now_of(self._clock)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 from incident_manager.access.control import AccessControl, Rates
 from incident_manager.access.directory import TokenDirectory
 from incident_manager.access.rates import Rate
 from incident_manager.access.sessions import Sessions, session_key
+from incident_manager.moments import now_of
 from incident_manager.settings import RateSettings, Settings
 from incident_manager.store.database import Store
 from recloser import Clock
@@ -15,7 +14,7 @@ from recloser import Clock
 
 def build_access(settings: Settings, store: Store, clock: Clock) -> AccessControl:
     """Who may do what; await `start` of its directory before use."""
-    now = datetime.fromtimestamp(clock.time(), UTC)
+    now = now_of(clock)
     fixed = [token.as_token(name, now) for name, token in settings.tokens.items()]
     access = settings.access
     directory = TokenDirectory(store, clock, fixed, refresh=access.refresh, stale_after=access.stale_after)

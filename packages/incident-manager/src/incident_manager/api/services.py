@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -17,6 +17,7 @@ from incident_manager.domain.catalog import Catalog
 from incident_manager.history.recorder import BreakerRecorder
 from incident_manager.metrics.collector import ServiceCollector
 from incident_manager.metrics.condition import ConditionReader
+from incident_manager.moments import now_of
 from incident_manager.notify.dispatcher import Dispatcher
 from incident_manager.pipeline.actions import IncidentActions
 from incident_manager.pipeline.intake import AlertIntake
@@ -55,7 +56,7 @@ class Services:
 
     def now(self) -> datetime:
         """The time, in UTC."""
-        return datetime.fromtimestamp(self.clock.time(), UTC)
+        return now_of(self.clock)
 
     async def take(self, alerts: Sequence[Alert]) -> AcceptedAlerts:
         """Take alerts, into the database or the journal; they are durable when this returns.

@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from incident_manager.domain.errors import StoreUnavailableError
 from incident_manager.domain.ids import new_id
 from incident_manager.history.records import LABELS, Tally, Transition
+from incident_manager.moments import now_of
 from incident_manager.notify.pacing import pause
 from incident_manager.store.breaker_history import write_history
 from incident_manager.store.database import Store
@@ -265,7 +266,7 @@ class BreakerRecorder:
             logger.error("%d changes of circuit breakers are in the log only: too many waited for the database", lost)
 
     def _now(self) -> datetime:
-        return datetime.fromtimestamp(self._clock.time(), UTC)
+        return now_of(self._clock)
 
     def _read(self) -> dict[str, _Reading]:
         with self._lock:

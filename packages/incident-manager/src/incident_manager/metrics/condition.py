@@ -6,9 +6,9 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from incident_manager.domain.errors import StoreUnavailableError
+from incident_manager.moments import now_of
 from incident_manager.notify.dispatcher import Dispatcher
 from incident_manager.store.backlog import Backlog, read_backlog
 from incident_manager.store.database import Store
@@ -91,7 +91,7 @@ class ConditionReader:
         )
 
     async def _backlog(self) -> Backlog | None:
-        now = datetime.fromtimestamp(self._clock.time(), UTC)
+        now = now_of(self._clock)
         try:
             async with asyncio.timeout(PATIENCE):
                 return await self._store.read(lambda unit: read_backlog(unit, now))

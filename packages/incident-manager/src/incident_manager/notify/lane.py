@@ -7,11 +7,12 @@ import logging
 import traceback
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from incident_manager.domain.delivery import MAY_HAVE_ARRIVED, PAGES, Delivery
 from incident_manager.domain.errors import StoreUnavailableError
+from incident_manager.moments import now_of
 from incident_manager.notify.errors import (
     DeliveryError,
     DestinationGoneError,
@@ -308,7 +309,7 @@ class Lane:
         self.problem = problem
 
     def _now(self) -> datetime:
-        return datetime.fromtimestamp(self._clock.time(), UTC)
+        return now_of(self._clock)
 
 
 def _unexpected(destination: str, delivery: Delivery, exc: Exception) -> UnexpectedDeliveryError:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 
 from incident_manager.domain.catalog import Catalog, CatalogService
 from incident_manager.domain.incident import Incident
 from incident_manager.domain.oncall import Rotation
 from incident_manager.domain.severity import Severity
+from incident_manager.moments import now_of
 from incident_manager.pipeline.router import Step
 from recloser import Clock, SystemClock
 
@@ -97,7 +98,7 @@ class Router:
         return name if rotation is None else rotation.shift(at).person
 
     def _now(self) -> datetime:
-        return datetime.fromtimestamp(self._clock.time(), UTC)
+        return now_of(self._clock)
 
     def _matching(self, incident: Incident) -> list[Route]:
         service = self._catalog.service_of(incident)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 
 from incident_manager.domain.delivery import Delivery, NotificationEvent
+from incident_manager.moments import now_of
 from incident_manager.notify.errors import DeliveryError
 from incident_manager.notify.factory import build_notifier
 from incident_manager.notify.notifier import Notifier
@@ -43,7 +43,7 @@ async def send_trials(name: str, settings: Settings, clock: Clock | None = None)
     timeout = settings.dispatcher.send_timeout
     notifier = build_notifier(destination, timeout, time)
     try:
-        now = datetime.fromtimestamp(time.time(), UTC)
+        now = now_of(time)
         beginning = sample_delivery(NotificationEvent.TRIGGERED, destination=name, at=now)
         trials = [await _send(notifier, beginning, timeout, time)]
         if destination.pages and trials[0].error is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 
 from incident_manager.domain.delivery import NotificationEvent
 from incident_manager.domain.incident import Incident
@@ -17,6 +17,7 @@ from incident_manager.domain.lifecycle import (
     resolve,
 )
 from incident_manager.domain.severity import Severity
+from incident_manager.moments import now_of
 from incident_manager.pipeline.correlate import News
 from incident_manager.pipeline.persist import enqueue, inquire
 from incident_manager.pipeline.plan import NO_ASSESSMENT, AssessmentPlan
@@ -182,7 +183,7 @@ class IncidentActions:
         return incident
 
     def _now(self) -> datetime:
-        return datetime.fromtimestamp(self._clock.time(), UTC)
+        return now_of(self._clock)
 
 
 def _news(before: Incident, after: Incident) -> list[News]:

@@ -7,7 +7,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from itertools import groupby
 
@@ -16,6 +16,7 @@ from incident_manager.domain.errors import StoreUnavailableError
 from incident_manager.domain.incident import Incident
 from incident_manager.llm.errors import LlmServiceError, RequestRefusedError
 from incident_manager.llm.jobs import Assessor
+from incident_manager.moments import now_of
 from incident_manager.notify.backoff import Backoff
 from incident_manager.notify.pacing import Pause, pause
 from incident_manager.pipeline.findings import keep
@@ -314,7 +315,7 @@ class AssessmentWorker:
             self._on_enqueued()
 
     def _now(self) -> datetime:
-        return datetime.fromtimestamp(self._clock.time(), UTC)
+        return now_of(self._clock)
 
 
 def _incident(item: Assessment) -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 
 from incident_manager.domain.delivery import NotificationEvent
 from incident_manager.domain.errors import StoreUnavailableError
 from incident_manager.domain.lifecycle import expire
+from incident_manager.moments import now_of
 from incident_manager.notify.pacing import pause
 from incident_manager.pipeline.correlate import News
 from incident_manager.pipeline.persist import enqueue
@@ -132,4 +133,4 @@ class Expiry:
         return count
 
     def _now(self) -> datetime:
-        return datetime.fromtimestamp(self._clock.time(), UTC)
+        return now_of(self._clock)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 
 from incident_manager.domain.errors import DuplicateGroupError, IncidentNotFoundError, StoreUnavailableError
+from incident_manager.moments import now_of
 from incident_manager.notify.backoff import Backoff
 from incident_manager.notify.pacing import Pause, pause
 from incident_manager.pipeline.grouping import place
@@ -173,4 +174,4 @@ class GroupingWorker:
         return await self._store.run(lambda unit: place(unit, incident_id, self._worker, self._plan, at))
 
     def _now(self) -> datetime:
-        return datetime.fromtimestamp(self._clock.time(), UTC)
+        return now_of(self._clock)

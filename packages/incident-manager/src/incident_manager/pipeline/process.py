@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TypeVar
 
 from incident_manager.domain.alert import Alert
 from incident_manager.domain.errors import DuplicateAlertError, DuplicateOpenIncidentError
 from incident_manager.domain.ids import is_event_id
+from incident_manager.moments import now_of
 from incident_manager.pipeline import persist
 from incident_manager.pipeline.coalesce import Coalescer
 from incident_manager.pipeline.correlate import Accepted, Correlation
@@ -129,7 +130,7 @@ class AlertPipeline:
         return None, await persist.write(unit, correlation, self._router, self._now(), self._plan)
 
     def _now(self) -> datetime:
-        return datetime.fromtimestamp(self._clock.time(), UTC)
+        return now_of(self._clock)
 
 
 def _correlate(correlation: Correlation, alerts: Sequence[Alert]) -> list[Accepted]:

@@ -10,11 +10,11 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 
 from incident_manager.domain.alert import Alert, AlertStatus, new_alert
 from incident_manager.domain.errors import StoreUnavailableError
 from incident_manager.domain.severity import Severity
+from incident_manager.moments import now_of
 from incident_manager.notify.pacing import Pause, pause
 from recloser import CircuitBreaker, Clock, Control, Registry, State
 
@@ -137,7 +137,7 @@ class SelfMonitoring:
         self._watch.told |= dict.fromkeys(firing, now)
 
     def _alert(self, name: str, status: AlertStatus) -> Alert:
-        at = datetime.fromtimestamp(self._clock.time(), UTC)
+        at = now_of(self._clock)
         return new_alert(
             source=SOURCE,
             status=status,

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from abc import ABC, abstractmethod
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from incident_manager.domain.errors import StoreUnavailableError
 from incident_manager.domain.ids import new_id
+from incident_manager.moments import now_of
 from incident_manager.store.breaker_history import roll_up
 from incident_manager.store.database import Store
 from incident_manager.store.idempotency import KEPT_FOR, forget_answers
@@ -73,7 +74,7 @@ class Sweep(ABC):
         """
 
     def _ago(self, seconds: float) -> datetime:
-        return datetime.fromtimestamp(self._clock.time(), UTC) - timedelta(seconds=seconds)
+        return now_of(self._clock) - timedelta(seconds=seconds)
 
     async def _work(self) -> None:
         while True:
