@@ -22,7 +22,7 @@ from incident_manager.notify.errors import (
 )
 from incident_manager.notify.notifier import Notifier, Receipt
 from incident_manager.notify.outbox import Outbox
-from incident_manager.notify.pacing import DispatchPolicy, Pause, pause
+from incident_manager.notify.pacing import DispatchPolicy, Pause, keep_on, pause
 from recloser import CircuitBreaker, CircuitOpenError, Clock, State
 
 logger = logging.getLogger(__name__)
@@ -111,24 +111,15 @@ class Lane:
 
     async def run(self) -> None:
         """Deliver until `stop`; an error never ends it."""
-        failures = 0
-        while not self._stopping.is_set():
-            try:
-                seconds = await self.step()
-            except StoreUnavailableError as exc:
-                failures += 1
-                self._report(f"the store is away: {exc}")
-                seconds = self._policy.store_backoff.after(failures)
-            except Exception as exc:  # a fault of ours must not end deliveries for good
-                failures += 1
-                logger.exception("the lane of %s met an unexpected error", self.destination)
-                self._report(f"unexpected {type(exc).__name__}")
-                seconds = self._policy.store_backoff.after(failures)
-            else:
-                failures = 0
-                self._report(None)
-            if seconds > 0 and not self._stopping.is_set():
-                await self._pause(self._wake, seconds)
+        await keep_on(
+            self.step,
+            name=f"the lane of {self.destination}",
+            report=self._report,
+            backoff=self._policy.store_backoff,
+            wake=self._wake,
+            stopping=self._stopping,
+            pause=self._pause,
+        )
 
     async def step(self) -> float:
         """Send what is due, up to one batch.

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from incident_manager.domain.errors import StoreUnavailableError
 from incident_manager.notify.backoff import Backoff
+
+logger = logging.getLogger(__name__)
 
 Pause: TypeAlias = Callable[[asyncio.Event, float], Awaitable[None]]
 """`await pause(event, seconds)`: until the event is set or the time is over. Tests pass one of their own."""
@@ -19,6 +23,47 @@ async def pause(event: asyncio.Event, seconds: float | None) -> None:
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await event.wait()
+
+
+async def keep_on(
+    step: Callable[[], Awaitable[float]],
+    *,
+    name: str,
+    report: Callable[[str | None], None],
+    backoff: Backoff,
+    wake: asyncio.Event,
+    stopping: asyncio.Event,
+    pause: Pause = pause,
+) -> None:
+    """Take one step after the other until `stopping` is set; no error ends it.
+
+    Args:
+        step: Returns the seconds until the next one is due; 0 at once.
+        name: What is done, for the log.
+        report: Told after each step what is wrong, or None when nothing is.
+        backoff: Waits after steps that failed.
+        wake: Ends a wait.
+        stopping: Ends it all, after the step under way.
+        pause: How to wait.
+    """
+    failures = 0
+    while not stopping.is_set():
+        try:
+            seconds = await step()
+        except StoreUnavailableError as error:
+            failures += 1
+            report(f"the store is away: {error}")
+            seconds = backoff.after(failures)
+        except Exception as error:  # a fault of ours must not end this for good
+            failures += 1
+            logger.exception("%s met an unexpected error", name)
+            report(f"unexpected {type(error).__name__}")
+            seconds = backoff.after(failures)
+        else:
+            failures = 0
+            report(None)
+        if seconds > 0 and not stopping.is_set():
+            await pause(wake, seconds)
 
 
 @dataclass(frozen=True, kw_only=True)

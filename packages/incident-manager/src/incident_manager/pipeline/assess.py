@@ -18,7 +18,7 @@ from incident_manager.llm.errors import LlmServiceError, RequestRefusedError
 from incident_manager.llm.jobs import Assessor
 from incident_manager.moments import now_of
 from incident_manager.notify.backoff import Backoff
-from incident_manager.notify.pacing import Pause, pause
+from incident_manager.notify.pacing import Pause, keep_on, pause
 from incident_manager.pipeline.findings import keep
 from incident_manager.pipeline.plan import NO_ASSESSMENT, AssessmentPlan
 from incident_manager.pipeline.presentation import cleaned
@@ -164,23 +164,18 @@ class AssessmentWorker:
         self._wake.set()
 
     async def _run(self) -> None:
-        failures = 0
-        while not self._stopping.is_set():
-            try:
-                seconds = await self.step()
-            except StoreUnavailableError as error:
-                failures += 1
-                self.problem = f"the store is away: {error}"
-                seconds = self._policy.backoff.after(failures)
-            except Exception as error:  # a fault of ours must not end assessments for good
-                failures += 1
-                logger.exception("assessing met an unexpected error")
-                self.problem = f"unexpected {type(error).__name__}"
-                seconds = self._policy.backoff.after(failures)
-            else:
-                failures, self.problem = 0, None
-            if seconds > 0:
-                await self._pause(self._wake, seconds)
+        await keep_on(
+            self.step,
+            name="assessing",
+            report=self._report,
+            backoff=self._policy.backoff,
+            wake=self._wake,
+            stopping=self._stopping,
+            pause=self._pause,
+        )
+
+    def _report(self, problem: str | None) -> None:
+        self.problem = problem
 
     async def step(self) -> float:
         """Begin to assess what is due, as far as there is room.

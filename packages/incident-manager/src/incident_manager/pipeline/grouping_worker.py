@@ -10,7 +10,7 @@ from datetime import datetime
 from incident_manager.domain.errors import DuplicateGroupError, IncidentNotFoundError, StoreUnavailableError
 from incident_manager.moments import now_of
 from incident_manager.notify.backoff import Backoff
-from incident_manager.notify.pacing import Pause, pause
+from incident_manager.notify.pacing import Pause, keep_on, pause
 from incident_manager.pipeline.grouping import place
 from incident_manager.pipeline.plan import AssessmentPlan
 from incident_manager.store import groups
@@ -67,6 +67,7 @@ class GroupingWorker:
         self._backoff = Backoff(base=1.0, maximum=15.0)
         self._worker = new_worker("group")
         self._rules_changed = True  # what an earlier process held, it held by its own rules
+        self._is_troubled = False
         self._wake = asyncio.Event()
         self._stopping = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -96,23 +97,20 @@ class GroupingWorker:
         self._wake.set()
 
     async def _run(self) -> None:
-        failures = 0
-        while not self._stopping.is_set():
-            try:
-                seconds = await self.step()
-            except StoreUnavailableError as error:
-                if not failures:
-                    logger.warning("incidents are not grouped for now: %s", error)
-                failures += 1
-                seconds = self._backoff.after(failures)
-            except Exception:  # a fault of ours must not end this for good
-                failures += 1
-                logger.exception("grouping met an unexpected error")
-                seconds = self._backoff.after(failures)
-            else:
-                failures = 0
-            if seconds > 0 and not self._stopping.is_set():
-                await self._pause(self._wake, seconds)
+        await keep_on(
+            self.step,
+            name="grouping",
+            report=self._report,
+            backoff=self._backoff,
+            wake=self._wake,
+            stopping=self._stopping,
+            pause=self._pause,
+        )
+
+    def _report(self, problem: str | None) -> None:
+        if problem is not None and not self._is_troubled:
+            logger.warning("incidents are not grouped for now: %s", problem)
+        self._is_troubled = problem is not None
 
     async def step(self) -> float:
         """Group what is due, a batch at most.
