@@ -10,33 +10,17 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Row, Update, bindparam, case, func, insert, or_, select, update
+from sqlalchemy import Row, Update, bindparam, func, insert, select, update
 
 from incident_manager.domain.assessment import Assessment, Finding, Job
+from incident_manager.store import leases
 from incident_manager.store.repository import UnitOfWork, chunks
 from incident_manager.store.schema import IS_TO_BE_ASSESSED, assessments
 
 if TYPE_CHECKING:
     from incident_manager.store.database import Store
 
-_FREE: dict[str, None] = {"leased_by": None, "lease_until": None}
-_CLAIMABLE = (
-    select(assessments.c.sequence)
-    .where(
-        IS_TO_BE_ASSESSED,
-        assessments.c.next_attempt_at <= bindparam("now"),
-        or_(assessments.c.lease_until.is_(None), assessments.c.lease_until <= bindparam("now")),
-    )
-    .order_by(assessments.c.next_attempt_at, assessments.c.sequence)
-    .limit(bindparam("most"))
-    .with_for_update(skip_locked=True)
-)
-_CLAIM = (
-    update(assessments)
-    .where(assessments.c.sequence.in_(_CLAIMABLE))
-    .values(leased_by=bindparam("worker"), lease_until=bindparam("until"))
-    .returning(*assessments.c)
-)
+_CLAIM = leases.claiming(assessments, assessments.c.sequence, IS_TO_BE_ASSESSED, *assessments.c)
 _KEEP = (
     update(assessments)
     .where(
@@ -50,7 +34,7 @@ _SETTLE = _KEEP.values(
     is_pending=bindparam("pending"),
     attempts=assessments.c.attempts + bindparam("counted"),
     next_attempt_at=bindparam("next_at"),
-    **_FREE,
+    **leases.FREE,
 )
 _OF_INCIDENT = (
     select(assessments).where(assessments.c.incident_id == bindparam("of_incident")).order_by(assessments.c.sequence)
@@ -62,7 +46,7 @@ _FINDINGS = (
     )
     .order_by(assessments.c.sequence)
 )
-_RELEASE = update(assessments).where(assessments.c.leased_by == bindparam("worker")).values(**_FREE)
+_RELEASE = leases.releasing(assessments)
 _HASTEN = (
     update(assessments)
     .where(
@@ -73,11 +57,7 @@ _HASTEN = (
     )
     .values(next_attempt_at=bindparam("to"))
 )
-_free_at = case(
-    (assessments.c.lease_until > assessments.c.next_attempt_at, assessments.c.lease_until),
-    else_=assessments.c.next_attempt_at,
-)
-_NEXT_DUE = select(func.min(_free_at)).where(IS_TO_BE_ASSESSED)
+_NEXT_DUE = leases.next_due(assessments, IS_TO_BE_ASSESSED)
 _WAITING = select(assessments.c.job, func.count().label("waiting")).where(IS_TO_BE_ASSESSED).group_by(assessments.c.job)
 
 

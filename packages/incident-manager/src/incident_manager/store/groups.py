@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Row, bindparam, case, func, insert, or_, select, update
+from sqlalchemy import Row, bindparam, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from incident_manager.domain.delivery import GROUP
@@ -18,7 +18,7 @@ from incident_manager.domain.errors import DuplicateGroupError
 from incident_manager.domain.grouping import MEMBERS_SHOWN, Group, GroupingRule, GroupKey
 from incident_manager.domain.ids import new_id
 from incident_manager.domain.incident import Incident
-from incident_manager.store import mapping
+from incident_manager.store import leases, mapping
 from incident_manager.store.repository import UnitOfWork, chunks
 from incident_manager.store.schema import (
     IS_PENDING,
@@ -33,25 +33,8 @@ if TYPE_CHECKING:
     from incident_manager.store.database import Store
 
 
-_FREE: dict[str, None] = {"leased_by": None, "lease_until": None}
 _members, _groups = group_members.c, incident_groups.c
-_CLAIMABLE = (
-    select(_members.incident_id)
-    .where(
-        IS_TO_BE_GROUPED,
-        _members.next_attempt_at <= bindparam("now"),
-        or_(_members.lease_until.is_(None), _members.lease_until <= bindparam("now")),
-    )
-    .order_by(_members.next_attempt_at, _members.incident_id)
-    .limit(bindparam("most"))
-    .with_for_update(skip_locked=True)
-)
-_CLAIM = (
-    update(group_members)
-    .where(_members.incident_id.in_(_CLAIMABLE))
-    .values(leased_by=bindparam("worker"), lease_until=bindparam("until"))
-    .returning(_members.incident_id)
-)
+_CLAIM = leases.claiming(group_members, _members.incident_id, IS_TO_BE_GROUPED, _members.incident_id)
 _OWN = (
     select(group_members)
     .where(_members.incident_id == bindparam("of_incident"), _members.leased_by == bindparam("worker"))
@@ -60,21 +43,20 @@ _OWN = (
 _SETTLE = (
     update(group_members)
     .where(_members.incident_id == bindparam("of_incident"))
-    .values(group_id=bindparam("in_group"), is_pending=False, **_FREE)
+    .values(group_id=bindparam("in_group"), is_pending=False, **leases.FREE)
 )
 _LOOK_AGAIN = (
     update(group_members)
     .where(_members.incident_id.in_(bindparam("of_incidents", expanding=True)))
-    .values(is_pending=True, next_attempt_at=bindparam("at"), **_FREE)
+    .values(is_pending=True, next_attempt_at=bindparam("at"), **leases.FREE)
 )
 _REOPEN_HELD = (
     update(group_members)
     .where(_members.incident_id.in_(select(outbox.c.incident_id).where(IS_PENDING, outbox.c.held_by == GROUP)))
-    .values(is_pending=True, next_attempt_at=bindparam("at"), **_FREE)
+    .values(is_pending=True, next_attempt_at=bindparam("at"), **leases.FREE)
 )
-_RELEASE = update(group_members).where(_members.leased_by == bindparam("worker")).values(**_FREE)
-_free_at = case((_members.lease_until > _members.next_attempt_at, _members.lease_until), else_=_members.next_attempt_at)
-_NEXT_DUE = select(func.min(_free_at)).where(IS_TO_BE_GROUPED)
+_RELEASE = leases.releasing(group_members)
+_NEXT_DUE = leases.next_due(group_members, IS_TO_BE_GROUPED)
 _UNDECIDED = select(_members.incident_id).where(
     _members.incident_id == bindparam("of_incident"), _members.group_id.is_(None), IS_TO_BE_GROUPED
 )

@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, Row, Update, and_, bindparam, exists, func
 
 from incident_manager.domain.delivery import ESCALATION, GROUP, Delivery, DeliveryStatus, NotificationEvent
 from incident_manager.domain.timeline import TimelineEntry, TimelineKind
-from incident_manager.store import groups, mapping
+from incident_manager.store import groups, leases, mapping
 from incident_manager.store.repository import UnitOfWork
 from incident_manager.store.schema import IS_PENDING, later, outbox
 from incident_manager.store.superseded import superseded
@@ -68,7 +68,6 @@ _CLAIM = (
     .values(leased_by=bindparam("worker"), lease_until=bindparam("until"))
     .returning(*outbox.c)
 )
-_FREE: dict[str, None] = {"leased_by": None, "lease_until": None}
 _IS_OWN = and_(outbox.c.id == bindparam("delivery_id"), outbox.c.leased_by == bindparam("worker"), IS_PENDING)
 _SETTLE = update(outbox).where(_IS_OWN)
 _DELIVERED = _SETTLE.values(
@@ -77,22 +76,22 @@ _DELIVERED = _SETTLE.values(
     delivered_at=bindparam("settled_at"),
     last_error=None,
     receipt=bindparam("new_receipt", type_=JsonObject),
-    **_FREE,
+    **leases.FREE,
 ).returning(*outbox.c)
 _FAILED = _SETTLE.values(
-    status="failed", attempts=outbox.c.attempts + 1, last_error=bindparam("error"), **_FREE
+    status="failed", attempts=outbox.c.attempts + 1, last_error=bindparam("error"), **leases.FREE
 ).returning(*outbox.c)
 _RETRY = _SETTLE.values(
     attempts=outbox.c.attempts + bindparam("counted"),
     next_attempt_at=bindparam("next_at"),
     last_error=bindparam("error"),
-    **_FREE,
+    **leases.FREE,
 )
 _RETRY_AND_KEEP = _RETRY.values(receipt=bindparam("new_receipt", type_=JsonObject))
 _CANCEL_ONE = (
     update(outbox)
     .where(outbox.c.id == bindparam("delivery_id"), IS_PENDING)
-    .values(status="cancelled", last_error=bindparam("error"), **_FREE)
+    .values(status="cancelled", last_error=bindparam("error"), **leases.FREE)
     .returning(*outbox.c)
 )
 _HISTORY = (
@@ -122,10 +121,10 @@ _CANCEL = (
         outbox.c.event.in_([NotificationEvent.ACKNOWLEDGED.value, NotificationEvent.RESOLVED.value]),
         IS_PENDING,
     )
-    .values(status="cancelled", last_error=bindparam("error"), **_FREE)
+    .values(status="cancelled", last_error=bindparam("error"), **leases.FREE)
     .returning(*outbox.c)
 )
-_RELEASE = update(outbox).where(outbox.c.leased_by == bindparam("worker"), IS_PENDING).values(**_FREE)
+_RELEASE = update(outbox).where(outbox.c.leased_by == bindparam("worker"), IS_PENDING).values(**leases.FREE)
 _OF_DESTINATION = and_(outbox.c.destination == bindparam("of_destination"), outbox.c.leased_by.is_(None), IS_PENDING)
 _MOVE = update(outbox).where(_OF_DESTINATION).values(next_attempt_at=bindparam("to"))
 _DEFER = _MOVE.where(outbox.c.next_attempt_at < bindparam("to"))
@@ -154,7 +153,7 @@ _CANCEL_HELD = (
     update(outbox)
     .where(outbox.c.incident_id.in_(bindparam("of_incidents", expanding=True)), IS_PENDING)
     .where(outbox.c.held_by.in_([ESCALATION, GROUP]), outbox.c.attempts == 0, outbox.c.leased_by.is_(None))
-    .values(status="cancelled", last_error="nobody needs it any more", **_FREE)
+    .values(status="cancelled", last_error="nobody needs it any more", **leases.FREE)
 )
 _COUNT = select(outbox.c.destination, func.count().label("waiting")).where(IS_PENDING).group_by(outbox.c.destination)
 _ready_at = later(later(_waiting.c.next_attempt_at, _waiting.c.held_until), _waiting.c.silent_until)

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Any, TypeAlias
 
-from sqlalchemy import BindParameter, Delete, Table, bindparam, delete, exists, select
+from sqlalchemy import BindParameter, Column, Delete, Table, bindparam, delete, exists, select
 
 from incident_manager.store.repository import UnitOfWork
 from incident_manager.store.schema import (
@@ -81,22 +81,16 @@ _first_entries = select(audit.c.sequence, audit.c.at).order_by(audit.c.sequence)
 _AUDIT = delete(audit).where(
     audit.c.sequence.in_(select(_first_entries.c.sequence).where(_first_entries.c.at < bindparam("before")))
 )
-_OLD_TRANSITIONS = delete(breaker_transitions).where(
-    breaker_transitions.c.sequence.in_(
-        select(breaker_transitions.c.sequence)
-        .where(breaker_transitions.c.at < bindparam("before"))
-        .order_by(breaker_transitions.c.at)
-        .limit(ROWS)
-    )
-)
-_OLD_TALLIES = delete(breaker_tallies).where(
-    breaker_tallies.c.sequence.in_(
-        select(breaker_tallies.c.sequence)
-        .where(breaker_tallies.c.ends_at < bindparam("before"))
-        .order_by(breaker_tallies.c.ends_at)
-        .limit(ROWS)
-    )
-)
+
+
+def _older(table: Table, at: Column[Any]) -> Delete:
+    """Forget rows from before `before`, the oldest first."""
+    oldest = select(table.c.sequence).where(at < bindparam("before")).order_by(at).limit(ROWS)
+    return delete(table).where(table.c.sequence.in_(oldest))
+
+
+_OLD_TRANSITIONS = _older(breaker_transitions, breaker_transitions.c.at)
+_OLD_TALLIES = _older(breaker_tallies, breaker_tallies.c.ends_at)
 
 
 async def forget_incidents(unit: UnitOfWork, before: datetime) -> int:
