@@ -9,6 +9,7 @@ import signal
 from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING, Any
 
+import hypothesis
 import pytest
 import pytest_asyncio
 from testing.servers import PostgresServer, SmtpServer, ValkeyServer
@@ -17,6 +18,10 @@ from testing.servers.programs import require
 if TYPE_CHECKING:
     from playwright.async_api import Browser, BrowserContext, Page
     from testing.pages import Faults, NewPage
+
+# How long an example takes depends on what else the machine does.
+hypothesis.settings.register_profile("unhurried", deadline=None)
+hypothesis.settings.load_profile("unhurried")
 
 
 def pytest_configure() -> None:

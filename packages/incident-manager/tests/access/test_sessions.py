@@ -116,6 +116,14 @@ def test_whatever_else_is_shown_opens_nothing(text: str, position: int) -> None:
                 sessions.resume(shown)
 
 
+def test_signature_has_one_spelling() -> None:
+    sessions = sessions_of(ANA)
+    good = sessions.begin(ANA.id)
+    for other in (f"{good[:-5]} {good[-5:]}", f"{good[:-5]}é{good[-5:]}", f"{good}="):
+        with pytest.raises(UnauthenticatedError):
+            sessions.resume(other)
+
+
 def test_mark_of_forms_tells_browsers_and_keys_apart() -> None:
     sessions = sessions_of(ANA)
     assert sessions.mark("a") == sessions.mark("a")

@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import logging
 import os
+import re
 import secrets
 import tempfile
 from collections import OrderedDict
@@ -25,6 +26,8 @@ logger = logging.getLogger(__name__)
 
 KEY_BYTES = 32
 _MOST_ENDED = 10_000
+_SIGNATURE = re.compile(r"[A-Za-z0-9_-]+")
+"""Other characters are left out when it is decoded: many texts would be one signature."""
 _SKEW = 60.0
 """Seconds by which the clock of the replica that began a session may be ahead of this one's."""
 _OVER = "the session is over: sign in again"
@@ -81,6 +84,8 @@ class Sessions:
         """
         session_id, _, token_id = text.rsplit(".", 2)[0].partition(":")
         token, roles = self._directory.recognise(token_id)
+        if not _SIGNATURE.fullmatch(text.rpartition(".")[2]):
+            raise UnauthenticatedError(_OVER, given=True)
         try:
             signed, begun = self._signer(token).unsign(text, return_timestamp=True)
         except BadSignature:
