@@ -1,8 +1,8 @@
 """One circuit breaker, in every detail."""
 
 from deploy.grafana.source.panels import (
+    BREAKER,
     ORANGE,
-    RED,
     STATES,
     YELLOW,
     label_variable,
@@ -10,12 +10,12 @@ from deploy.grafana.source.panels import (
     new_dashboard,
     number,
     prefix_variable,
+    rejected,
     states,
     thresholds,
 )
 from grafana_foundation_sdk.builders.dashboard import Dashboard, Row
 
-BREAKER = "${prefix}circuit_breaker"
 CHOSEN = '{job=~"$job", name=~"$name"}'
 
 
@@ -51,14 +51,7 @@ def _now(made: Dashboard) -> Dashboard:
         )
         .with_panel(number("In flight", f"sum({BREAKER}_in_flight_calls{CHOSEN})"))
         .with_panel(number("Probes in flight", f"sum({BREAKER}_in_flight_probes{CHOSEN})"))
-        .with_panel(
-            number(
-                "Rejected",
-                f"sum(rate({BREAKER}_rejected_calls_total{CHOSEN}[$__rate_interval]))",
-                unit="reqps",
-                steps=thresholds((0.01, YELLOW), (10, RED)),
-            )
-        )
+        .with_panel(rejected(CHOSEN))
     )
 
 

@@ -1,6 +1,7 @@
 """All circuit breakers at once."""
 
 from deploy.grafana.source.panels import (
+    BREAKER,
     ORANGE,
     RED,
     YELLOW,
@@ -9,12 +10,12 @@ from deploy.grafana.source.panels import (
     new_dashboard,
     number,
     prefix_variable,
+    rejected,
     states,
     thresholds,
 )
 from grafana_foundation_sdk.builders.dashboard import Dashboard, Row
 
-BREAKER = "${prefix}circuit_breaker"
 CHOSEN = '{job=~"$job"}'
 
 
@@ -38,14 +39,7 @@ def overview() -> Dashboard:
                 steps=thresholds((1, ORANGE)),
             )
         )
-        .with_panel(
-            number(
-                "Rejected",
-                f"sum(rate({BREAKER}_rejected_calls_total{CHOSEN}[$__rate_interval]))",
-                unit="reqps",
-                steps=thresholds((0.01, YELLOW), (10, RED)),
-            )
-        )
+        .with_panel(rejected(CHOSEN))
         .with_panel(
             number(
                 "Calls",

@@ -18,6 +18,8 @@ WIDTH = 24
 """Columns of a dashboard."""
 
 GREEN, YELLOW, ORANGE, RED = "green", "yellow", "orange", "red"
+BREAKER = "${prefix}circuit_breaker"
+"""How the metrics of circuit breakers begin."""
 STATES = {"0": ("closed", GREEN), "1": ("open", RED), "2": ("half-open", YELLOW)}
 """What the value of `circuit_breaker_state` means."""
 
@@ -76,6 +78,16 @@ def number(
     panel = panel.reduce_options(layout.ReduceDataOptions().calcs(["lastNotNull"]).values(False))
     panel = panel.thresholds(steps or thresholds())
     return panel if meanings is None else panel.mappings(words(meanings))
+
+
+def rejected(chosen: str) -> stat.Panel:
+    """The calls that the chosen circuit breakers reject: ten a second are an alert."""
+    return number(
+        "Rejected",
+        f"sum(rate({BREAKER}_rejected_calls_total{chosen}[$__rate_interval]))",
+        unit="reqps",
+        steps=thresholds((0.01, YELLOW), (10, RED)),
+    )
 
 
 def lines(
